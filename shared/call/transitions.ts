@@ -1,0 +1,47 @@
+import type { OperationState } from './operation.ts'
+
+/**
+ * The life of an operation as data (design section 3). `none` is a key nobody claimed. An event may move an operation
+ * only along a row of this table; `evolve` refuses anything else, and the docs' picture is generated from it.
+ */
+export const transitions = [
+  { from: 'none', event: 'accepted', to: 'accepted', why: 'key claimed, waiting for a slot' },
+  { from: 'none', event: 'approval_requested', to: 'awaiting_approval', why: 'key claimed, held for a person' },
+  { from: 'none', event: 'dispatched', to: 'executing', why: 'key claimed together with its intent' },
+  { from: 'none', event: 'not_executed', to: 'not_executed', why: 'handled, and provably never sent' },
+
+  { from: 'accepted', event: 'dispatched', to: 'executing', why: 'a slot came free: intent committed' },
+  { from: 'accepted', event: 'not_executed', to: 'not_executed', why: 'no intent is the proof' },
+
+  { from: 'awaiting_approval', event: 'accepted', to: 'accepted', why: 'a person allowed it' },
+  { from: 'awaiting_approval', event: 'dispatched', to: 'executing', why: 'a person allowed it and a slot was free' },
+  { from: 'awaiting_approval', event: 'not_executed', to: 'not_executed', why: 'refused, cancelled or expired' },
+
+  { from: 'executing', event: 'succeeded', to: 'succeeded', why: 'upstream answered' },
+  { from: 'executing', event: 'failed', to: 'failed', why: 'upstream answered with a definite error' },
+  { from: 'executing', event: 'not_executed', to: 'not_executed', why: 'the dispatcher proved that no byte was sent' },
+  { from: 'executing', event: 'input_required', to: 'awaiting_input', why: 'upstream asked a question' },
+  { from: 'executing', event: 'lost', to: 'unknown', why: 'no definite answer recorded' },
+
+  { from: 'awaiting_input', event: 'accepted', to: 'accepted', why: 'answered, waiting for a slot' },
+  { from: 'awaiting_input', event: 'dispatched', to: 'executing', why: 'answered: intent of the next round committed' },
+  { from: 'awaiting_input', event: 'lost', to: 'unknown', why: 'the question expired unanswered after something was sent' },
+
+  { from: 'unknown', event: 'succeeded', to: 'succeeded', why: 'evidence settled it' },
+  { from: 'unknown', event: 'failed', to: 'failed', why: 'evidence settled it' },
+  { from: 'unknown', event: 'not_executed', to: 'not_executed', why: 'evidence settled it' },
+  { from: 'unknown', event: 'input_required', to: 'awaiting_input', why: 'the late answer was a question' },
+
+  { from: 'not_executed', event: 'accepted', to: 'accepted', why: 'reopened: same key, next epoch' },
+  { from: 'not_executed', event: 'dispatched', to: 'executing', why: 'reopened with its intent: same key, next epoch' },
+  { from: 'not_executed', event: 'approval_requested', to: 'awaiting_approval', why: 'reopened, held for a person' },
+] as const satisfies ReadonlyArray<{ from: OperationState | 'none'; event: string; to: OperationState; why: string }>
+
+export type Transition = (typeof transitions)[number]
+/** Names of the events that move an operation. */
+export type TransitionEvent = Transition['event']
+
+/** The state an event leads to, or undefined where the table has no such row. */
+export function target(from: OperationState | 'none', event: TransitionEvent): OperationState | undefined {
+  return transitions.find(row => row.from === from && row.event === event)?.to
+}

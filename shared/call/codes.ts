@@ -14,8 +14,10 @@ export type CodeEntry = {
   readonly next: string
 }
 
-const outcome = (what: string, means: string, next: string, http = 200): CodeEntry => ({ http, kind: 'outcome', what, means, next })
-const refusal = (http: number, what: string, means: string, next: string): CodeEntry => ({ http, kind: 'refusal', what, means, next })
+const outcome = (what: string, means: string, next: string, http = 200) =>
+  ({ http, kind: 'outcome' as const, what, means, next }) satisfies CodeEntry
+const refusal = (http: number, what: string, means: string, next: string) =>
+  ({ http, kind: 'refusal' as const, what, means, next }) satisfies CodeEntry
 
 const nothingSent = 'Nothing was sent to the server.'
 const notClaimed = 'This request was not accepted; earlier ones with this key may have run.'

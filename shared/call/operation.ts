@@ -29,6 +29,8 @@ export type Evidence = 'upstream' | 'late_answer' | 'probe' | 'upstream_replay' 
 type Common = {
   /** The `callId` of the call that claimed the key. */
   readonly operationId: string
+  /** The call whose try this is: the claiming one, later the one that reopened the key or answered the question. */
+  readonly callId: string
   /** Hex SHA-256, see `fingerprint.ts`. */
   readonly fingerprint: string
   /** Fencing number, raised at each new try after a reopenable `not_executed`. From 1. */

@@ -12,6 +12,7 @@ export const transitions = [
 
   { from: 'accepted', event: 'dispatched', to: 'executing', why: 'a slot came free: intent committed' },
   { from: 'accepted', event: 'not_executed', to: 'not_executed', why: 'no intent is the proof' },
+  { from: 'accepted', event: 'lost', to: 'unknown', why: 'an earlier round was sent, this one was not' },
 
   { from: 'awaiting_approval', event: 'accepted', to: 'accepted', why: 'a person allowed it' },
   { from: 'awaiting_approval', event: 'dispatched', to: 'executing', why: 'a person allowed it and a slot was free' },

@@ -1,0 +1,103 @@
+/**
+ * Commands on `holdfast.calls`: what front asks of broker, with full arguments. The journal orders them by scope, so a
+ * question comes after every command of its key that was appended before it (I9).
+ */
+import { z } from 'zod'
+import { topics } from '../journal/topics.ts'
+import { partitionFor } from '../journal/partition.ts'
+import type { NewRecord } from '../journal/port.ts'
+import { scopeHash } from './fingerprint.ts'
+
+const scopeFields = {
+  tenant: z.string(),
+  keyspace: z.string(),
+  /** Server id. */
+  server: z.string(),
+  key: z.string(),
+}
+
+/** Who asked, as far as known: copied into the first event of the call. */
+const caller = z.object({
+  agent: z.string(),
+  credential: z.string().optional(),
+  client: z.string().optional(),
+  origin: z.string().optional(),
+  session: z.string().optional(),
+  conversation: z.string().optional(),
+  trace: z.string().optional(),
+})
+export type Caller = z.infer<typeof caller>
+
+const submit = z.object({
+  type: z.literal('submit'),
+  callId: z.string(),
+  ...scopeFields,
+  /** Upstream's own name of the tool. */
+  tool: z.string(),
+  toolHash: z.string().optional(),
+  effectSource: z.string(),
+  keySource: z.string(),
+  fingerprint: z.string(),
+  /** The arguments as JSON text, exactly as upstream gets them. */
+  arguments: z.string(),
+  /** `_meta` to forward to upstream (trace context). */
+  meta: z.record(z.string(), z.unknown()).optional(),
+  inputs: z.object({ requestState: z.string().optional(), inputResponses: z.unknown() }).optional(),
+  caller,
+  policyRule: z.string().optional(),
+  policyVersion: z.string().optional(),
+  /** Database time as front estimates it, never ahead of it; milliseconds. */
+  receivedAt: z.number(),
+  dispatchBy: z.number(),
+  /** Where the waiting front takes replies; absent when nobody waits. */
+  replyTo: z.string().optional(),
+})
+export type SubmitCommand = z.infer<typeof submit>
+
+/** The caller no longer wants the call: without an intent it becomes `not_executed`. */
+const cancel = z.object({ type: z.literal('cancel'), callId: z.string(), ...scopeFields, caller, receivedAt: z.number() })
+export type CancelCommand = z.infer<typeof cancel>
+
+/** The outcome of a key that is not on record: answered behind every command of that key. `callId` names the question. */
+const ask = z.object({
+  type: z.literal('ask'),
+  callId: z.string(),
+  ...scopeFields,
+  caller,
+  receivedAt: z.number(),
+  replyTo: z.string(),
+})
+export type AskCommand = z.infer<typeof ask>
+
+const command = z.discriminatedUnion('type', [submit, cancel, ask])
+export type CallCommand = z.infer<typeof command>
+
+/** The journal record of a command. */
+export function commandRecord(input: CallCommand): NewRecord {
+  const key = scopeHash(input)
+  return {
+    topic: topics.calls.name,
+    partition: partitionFor(key, topics.calls.partitions),
+    key,
+    value: JSON.stringify(input),
+    headers: {
+      'content-type': 'application/json',
+      ce_specversion: '1.0',
+      ce_id: input.callId,
+      ce_type: `dev.holdfast.command.${input.type}.v1`,
+      ce_source: 'holdfast/front',
+    },
+  }
+}
+
+/** Reads a command back. Returns the reason when it cannot be one: the record goes to `holdfast.rejected`. */
+export function readCommand(value: string): { command: CallCommand } | { reason: string } {
+  let json: unknown
+  try {
+    json = JSON.parse(value)
+  } catch (cause) {
+    return { reason: `not JSON: ${(cause as Error).message}` }
+  }
+  const parsed = command.safeParse(json)
+  return parsed.success ? { command: parsed.data } : { reason: z.prettifyError(parsed.error) }
+}

@@ -8,64 +8,67 @@ import { partitionFor } from '../journal/partition.ts'
 import type { NewRecord } from '../journal/port.ts'
 import { scopeHash } from './fingerprint.ts'
 
+/** Text that every store can hold: no NUL, no lone surrogate. */
+const text = z.string().refine(value => !/\0|\p{Surrogate}/u.test(value), 'holds a NUL or a lone surrogate')
+
 const scopeFields = {
-  tenant: z.string(),
-  keyspace: z.string(),
+  tenant: text,
+  keyspace: text,
   /** Server id. */
-  server: z.string(),
-  key: z.string(),
+  server: text,
+  key: text,
 }
 
 /** Who asked, as far as known: copied into the first event of the call. */
 const caller = z.object({
-  agent: z.string(),
-  credential: z.string().optional(),
-  client: z.string().optional(),
-  origin: z.string().optional(),
-  session: z.string().optional(),
-  conversation: z.string().optional(),
-  trace: z.string().optional(),
+  agent: text,
+  credential: text.optional(),
+  client: text.optional(),
+  origin: text.optional(),
+  session: text.optional(),
+  conversation: text.optional(),
+  trace: text.optional(),
 })
 export type Caller = z.infer<typeof caller>
 
 const submit = z.object({
   type: z.literal('submit'),
-  callId: z.string(),
+  callId: text,
   ...scopeFields,
   /** Upstream's own name of the tool. */
-  tool: z.string(),
-  toolHash: z.string().optional(),
-  effectSource: z.string(),
-  keySource: z.string(),
-  fingerprint: z.string(),
+  tool: text,
+  toolHash: text.optional(),
+  effectSource: text,
+  keySource: text,
+  fingerprint: text,
   /** The arguments as JSON text, exactly as upstream gets them. */
   arguments: z.string(),
   /** `_meta` to forward to upstream (trace context). */
   meta: z.record(z.string(), z.unknown()).optional(),
   inputs: z.object({ requestState: z.string().optional(), inputResponses: z.unknown() }).optional(),
   caller,
-  policyRule: z.string().optional(),
-  policyVersion: z.string().optional(),
+  policyRule: text.optional(),
+  policyVersion: text.optional(),
   /** Database time as front estimates it, never ahead of it; milliseconds. */
   receivedAt: z.number(),
   dispatchBy: z.number(),
   /** Where the waiting front takes replies; absent when nobody waits. */
-  replyTo: z.string().optional(),
+  replyTo: text.optional(),
 })
 export type SubmitCommand = z.infer<typeof submit>
 
 /** The caller no longer wants the call: without an intent it becomes `not_executed`. */
-const cancel = z.object({ type: z.literal('cancel'), callId: z.string(), ...scopeFields, caller, receivedAt: z.number() })
+const cancel = z.object({ type: z.literal('cancel'), callId: text, ...scopeFields, caller, receivedAt: z.number() })
 export type CancelCommand = z.infer<typeof cancel>
 
 /** The outcome of a key that is not on record: answered behind every command of that key. `callId` names the question. */
 const ask = z.object({
   type: z.literal('ask'),
-  callId: z.string(),
+  callId: text,
   ...scopeFields,
   caller,
   receivedAt: z.number(),
-  replyTo: z.string(),
+  replyTo: text,
 })
 export type AskCommand = z.infer<typeof ask>
 

@@ -1,0 +1,65 @@
+import type { Logger } from 'pino'
+import type { Batcher } from '../../shared/batch/batcher.ts'
+import type { Caller } from '../../shared/call/command.ts'
+import type { Seen } from '../../shared/call/seen.ts'
+import type { Journal } from '../../shared/journal/port.ts'
+import type { EventContext } from './events.ts'
+import type { Held } from './held.ts'
+import type { Lanes, LaneLimits } from './lanes.ts'
+import type { Owner } from './owner.ts'
+import type { Advance } from './sql/advance.ts'
+import type { Claim } from './sql/claim.ts'
+import type { Join } from './sql/joins.ts'
+import type { Queryable } from './sql/row.ts'
+import type { Waiting } from './waiting.ts'
+
+/** One attempt, as `shared/upstream` takes it. */
+export type AttemptRequest = {
+  readonly server: string
+  readonly tool: string
+  readonly argumentsJson: string
+  readonly meta?: Record<string, unknown>
+  readonly inputs?: { readonly requestState?: string; readonly inputResponses?: unknown }
+  readonly caller: Pick<Caller, 'agent' | 'conversation'>
+  /** Monotonic milliseconds: past it nothing may be sent. */
+  readonly deadline: number
+}
+
+/** What broker needs of a tool's settings. */
+export type ToolRules = {
+  readonly timeoutMs: number
+  readonly retentionMs: number
+  /** How long after the time-out an answer is still waited for. */
+  readonly lateWindowMs: number
+  readonly allowTwins: boolean
+  readonly ambiguous?: (raw: string) => boolean
+}
+
+export type Settings = {
+  readonly lane: (server: string) => LaneLimits
+  readonly tool: (server: string, tool: string) => ToolRules
+}
+
+/** Everything a broker function may use. Built once, in `start.ts`. */
+export type Broker = {
+  readonly db: Queryable
+  readonly journal: Journal
+  readonly upstreams: { dispatch(request: AttemptRequest): Promise<Seen> }
+  readonly settings: Settings
+  readonly clock: { now(): number }
+  readonly monotonic: () => number
+  readonly ids: { ulid(): string }
+  readonly log: Logger
+  readonly owner: Owner
+  readonly lanes: Lanes
+  readonly waiting: Waiting
+  readonly events: EventContext
+  /** Operations this process may act on, by id. */
+  readonly held: Map<string, Held>
+  /** One statement for many: claims, transitions, joins. */
+  readonly claims: Batcher<Claim, boolean>
+  readonly advances: Batcher<Advance, boolean>
+  readonly joins: Batcher<Join, void>
+  /** Aborted when the broker gives up waiting for its database at stop. */
+  readonly stopping: AbortSignal
+}

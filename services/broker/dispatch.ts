@@ -1,0 +1,165 @@
+/**
+ * One attempt: sent at most once, after its intent is committed (I1, I6), and followed to its end. The request is never
+ * cancelled and never repeated; what was seen decides (design section 3).
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isAnswerable } from '../../shared/call/decide.ts'
+import type { UpstreamAnswer } from '../../shared/call/record.ts'
+import { classify, type Seen } from '../../shared/call/seen.ts'
+import type { Broker, ToolRules } from './deps.ts'
+import { lateRecord } from './events.ts'
+import { type Held, recordOfHeld } from './held.ts'
+import { move } from './move.ts'
+import { tellFromRecord } from './outcomes.ts'
+import { patiently } from './patience.ts'
+import { startReady } from './queue.ts'
+import { rememberEvents } from './sql/events.ts'
+
+/** Follows one attempt from its first byte to its record. Never rejects. */
+export async function dispatch(broker: Broker, held: Held): Promise<void> {
+  const { server, tool } = held.command
+  const rules = broker.settings.tool(server, tool)
+  const startedAt = broker.clock.now()
+  const attempt = send(broker, held)
+  try {
+    const inTime = await withinTimeout(attempt, rules.timeoutMs)
+    if (inTime !== undefined) return await conclude(broker, held, rules, { seen: inTime, startedAt })
+    await timeOut(broker, held)
+    if (broker.lanes.tryMoveToLate(server)) return followLate(broker, held, rules, { attempt, startedAt })
+    await awaitLate(broker, held, rules, { attempt, startedAt })
+  } catch (error) {
+    // Only a stop that outlasted its database gets here: the sweep will say `unknown`.
+    broker.log.error({ err: error, operation: held.operation.operationId }, 'an attempt could not be recorded')
+  }
+  finish(broker, held)
+}
+
+function send(broker: Broker, { command, operation }: Held): Promise<Seen> {
+  const owner = operation.state === 'executing' ? operation.owner : ''
+  const untilDispatchBy = broker.monotonic() + (command.dispatchBy - broker.clock.now())
+  return broker.upstreams.dispatch({
+    server: command.server,
+    tool: command.tool,
+    argumentsJson: command.arguments,
+    ...(command.meta && { meta: command.meta }),
+    ...(command.inputs && { inputs: inputsOf(command.inputs) }),
+    caller: { agent: command.caller.agent, ...(command.caller.conversation && { conversation: command.caller.conversation }) },
+    deadline: Math.min(broker.owner.deadline(owner), untilDispatchBy),
+  })
+}
+
+const inputsOf = ({ requestState, inputResponses }: { requestState?: string | undefined; inputResponses: unknown }) => ({
+  ...(requestState !== undefined && { requestState }),
+  inputResponses,
+})
+
+async function withinTimeout(attempt: Promise<Seen>, timeoutMs: number): Promise<Seen | undefined> {
+  const timer = new AbortController()
+  const timeout = sleep(timeoutMs, undefined, { signal: timer.signal }).catch(() => undefined)
+  try {
+    return await Promise.race([attempt, timeout])
+  } finally {
+    timer.abort()
+  }
+}
+
+async function timeOut(broker: Broker, held: Held): Promise<void> {
+  const { epoch, round } = held.operation
+  const { operation } = await move(broker, held, () => ({ type: 'time_out', at: broker.clock.now(), epoch, round }))
+  if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
+}
+
+/** The late window: the lane is free for others, the request stays open. */
+function followLate(broker: Broker, held: Held, rules: ToolRules, late: { attempt: Promise<Seen>; startedAt: number }): void {
+  startReady(broker, held.command.server)
+  awaitLate(broker, held, rules, late)
+    .catch(error => broker.log.error({ err: error, operation: held.operation.operationId }, 'a late answer could not be recorded'))
+    .finally(() => {
+      broker.lanes.releaseLate(held.command.server)
+      broker.held.delete(held.operation.operationId)
+    })
+}
+
+async function awaitLate(
+  broker: Broker,
+  held: Held,
+  rules: ToolRules,
+  { attempt, startedAt }: { attempt: Promise<Seen>; startedAt: number },
+): Promise<void> {
+  const seen = await withinTimeout(attempt, rules.lateWindowMs)
+  if (seen !== undefined) await record(broker, held, rules, { seen, startedAt })
+}
+
+/** The answer in time: record it, tell who waits, and let the next call have the slot. */
+async function conclude(
+  broker: Broker,
+  held: Held,
+  rules: ToolRules,
+  { seen, startedAt }: { seen: Seen; startedAt: number },
+): Promise<void> {
+  await record(broker, held, rules, { seen, startedAt })
+  finish(broker, held)
+}
+
+async function record(
+  broker: Broker,
+  held: Held,
+  rules: ToolRules,
+  { seen, startedAt }: { seen: Seen; startedAt: number },
+): Promise<void> {
+  const verdict = classify(seen, rules.ambiguous ? { ambiguous: rules.ambiguous } : {})
+  const answer = answerOf(seen)
+  const { epoch, round } = held.operation
+  const { operation, moved } = await move(
+    broker,
+    held,
+    (current, fenced) => ({
+      type: fenced || current.state !== 'executing' ? 'answer_late' : 'complete',
+      at: broker.clock.now(),
+      epoch,
+      round,
+      verdict,
+    }),
+    { answer, startedAt },
+  )
+  if (!moved) {
+    await keepEvidence(broker, held, { seen, answer, epoch, round })
+    await tellFromRecord(broker, operation.operationId)
+  } else if (isAnswerable(operation)) {
+    broker.waiting.settle(recordOfHeld(held, answer))
+  }
+}
+
+/** Fenced, and nothing left to settle: the answer is evidence and is kept. */
+async function keepEvidence(
+  broker: Broker,
+  held: Held,
+  { seen, answer, epoch, round }: { seen: Seen; answer: UpstreamAnswer | undefined; epoch: number; round: number },
+): Promise<void> {
+  const { command, operation } = held
+  const event = lateRecord(broker.events, { command, operation, epoch, round, saw: seen.kind, answer, at: broker.clock.now() })
+  await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a late answer' }, () =>
+    rememberEvents(broker.db, [event]),
+  )
+}
+
+function finish(broker: Broker, { command, operation }: Held): void {
+  broker.held.delete(operation.operationId)
+  broker.lanes.release(command.server)
+  startReady(broker, command.server)
+}
+
+/** What upstream said, as it is recorded. */
+function answerOf(seen: Seen): UpstreamAnswer | undefined {
+  switch (seen.kind) {
+    case 'result':
+    case 'input_required':
+    case 'error':
+      return { kind: seen.kind, raw: seen.raw }
+    case 'http':
+      return { kind: 'http', raw: JSON.stringify({ status: seen.status, body: seen.excerpt }) }
+    case 'not_sent':
+    case 'lost':
+      return { kind: 'message', raw: JSON.stringify({ why: seen.why, message: seen.message }) }
+  }
+}

@@ -1,0 +1,22 @@
+/** Stopping: what is in flight may finish, what waits is handed back, what remains is left to the sweep. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Broker } from './deps.ts'
+import { giveUp } from './queue.ts'
+
+const pollMs = 10
+
+/** Hands back the queue at once (nothing of it was sent), then waits for the calls in flight. */
+export async function waitForDispatches(broker: Broker, graceMs: number): Promise<void> {
+  const waiting = broker.lanes.takeWaiting(() => true)
+  await Promise.allSettled(waiting.map(held => giveUp(broker, held, 'not_sent')))
+  const until = broker.monotonic() + graceMs
+  while (inFlight(broker) > 0 && broker.monotonic() < until) await sleep(pollMs)
+}
+
+const inFlight = ({ lanes }: Broker) => lanes.counts().reduce((sum, { inFlight }) => sum + inFlight, 0)
+
+/** Says of what is left that its process is gone; an answer that still comes is recorded by nobody. */
+export async function giveUpAll(broker: Broker): Promise<void> {
+  const left = [...broker.held.values()].filter(({ operation }) => operation.state === 'executing').length
+  if (left > 0) broker.log.warn({ calls: left }, 'stopping with calls in flight: their outcome will be unknown')
+}

@@ -1,0 +1,32 @@
+/** What this process holds in memory of the operations it may act on. Lost with the process: the sweep takes over. */
+import type { SubmitCommand } from '../../shared/call/command.ts'
+import type { Operation } from '../../shared/call/operation.ts'
+import type { OutcomeRecord, UpstreamAnswer } from '../../shared/call/record.ts'
+import { changingOf } from './sql/row.ts'
+
+export type Held = {
+  /** The command of the current try. */
+  readonly command: SubmitCommand
+  /** As last committed. */
+  operation: Operation
+  readonly retentionMs: number
+}
+
+/** The record as this process knows it, for a reply without another read. */
+export function recordOfHeld({ command, operation, retentionMs }: Held, answer: UpstreamAnswer | undefined): OutcomeRecord {
+  const { tenant, keyspace, server, tool, key, caller } = command
+  const { expires_ms: expires } = changingOf(operation, retentionMs)
+  return {
+    operation,
+    tenant,
+    keyspace,
+    server,
+    tool,
+    key,
+    agent: caller.agent,
+    conversation: caller.conversation,
+    expiresAt: typeof expires === 'number' ? expires : undefined,
+    expired: false,
+    answer,
+  }
+}

@@ -1,0 +1,84 @@
+/**
+ * Moving an operation this process holds: decide, evolve, commit, and after a doubt look again. The only way a held
+ * operation changes.
+ */
+import { type Command, decide } from '../../shared/call/decide.ts'
+import { evolve } from '../../shared/call/evolve.ts'
+import type { Operation } from '../../shared/call/operation.ts'
+import type { UpstreamAnswer } from '../../shared/call/record.ts'
+import type { Broker } from './deps.ts'
+import { transitionRecord } from './events.ts'
+import type { Held } from './held.ts'
+import { patiently } from './patience.ts'
+import { readById } from './sql/outcomes.ts'
+import { changingOf, operationOf } from './sql/row.ts'
+
+export type MoveOptions = {
+  readonly answer?: UpstreamAnswer | undefined
+  readonly intentBefore?: number | undefined
+  readonly startedAt?: number | undefined
+}
+
+/**
+ * @param commandFor given the operation as it stands, what to ask of it (a fenced process asks something else)
+ * @returns the operation as it stands now, and whether this call moved it. Resolves only when that is known for certain.
+ */
+export async function move(
+  broker: Broker,
+  held: Held,
+  commandFor: (operation: Operation, fenced: boolean) => Exclude<Command, { type: 'submit' }>,
+  options: MoveOptions = {},
+): Promise<{ operation: Operation; moved: boolean }> {
+  let fenced = false
+  for (;;) {
+    const { event } = decide({ operation: held.operation }, commandFor(held.operation, fenced))
+    if (event === undefined) return { operation: held.operation, moved: false }
+    const next = evolve(held.operation, event)
+    const tried = await tryAdvance(broker, held, next, event, options)
+    if (tried === 'moved') {
+      held.operation = next
+      return { operation: next, moved: true }
+    }
+    const stands = await lookAgain(broker, held)
+    // After a lost COMMIT reply the row may hold exactly what we meant to write: then it is done.
+    const isOurs = tried === 'doubtful' && stands.sequence === next.sequence && stands.state === next.state
+    held.operation = stands
+    if (isOurs) return { operation: stands, moved: true }
+    // An intent that was refused (lease, dispatchBy, cancel) stays refused: the caller decides what that means.
+    if (options.intentBefore !== undefined) return { operation: stands, moved: false }
+    fenced = true
+  }
+}
+
+async function tryAdvance(
+  broker: Broker,
+  held: Held,
+  next: Operation,
+  event: Parameters<typeof evolve>[1],
+  { answer, intentBefore, startedAt }: MoveOptions,
+): Promise<'moved' | 'refused' | 'doubtful'> {
+  const { command, operation, retentionMs } = held
+  const record = transitionRecord(broker.events, { event, operation: next, command, opens: false, answer, startedAt })
+  try {
+    const moved = await broker.advances.add({
+      operationId: operation.operationId,
+      expectedSequence: operation.sequence,
+      changing: changingOf(next, retentionMs),
+      event: record,
+      answer,
+      intentBefore,
+    })
+    return moved ? 'moved' : 'refused'
+  } catch (error) {
+    broker.log.warn({ err: error, operation: operation.operationId }, 'a transition could not be confirmed; looking again')
+    return 'doubtful'
+  }
+}
+
+async function lookAgain(broker: Broker, held: Held): Promise<Operation> {
+  const { operationId } = held.operation
+  const row = await patiently({ log: broker.log, signal: broker.stopping, doing: 'reading an operation again' }, () =>
+    readById(broker.db, operationId),
+  )
+  return (row && operationOf(row)) ?? held.operation
+}

@@ -1,0 +1,81 @@
+import type { UpstreamAnswer } from '../../../shared/call/record.ts'
+import type { NewRecord } from '../../../shared/journal/port.ts'
+import { changingDefinitions, recordColumns } from './claim.ts'
+import { type Changing, changingColumns, type Queryable } from './row.ts'
+
+/** One transition: the row as `evolve` left it, guarded by the sequence it was decided on. */
+export type Advance = {
+  readonly operationId: string
+  /** The sequence the decision was made on; any other means that somebody else moved the operation (fenced). */
+  readonly expectedSequence: number
+  readonly changing: Changing
+  readonly event: NewRecord
+  readonly answer?: UpstreamAnswer | undefined
+  /** An intent: bytes may be sent after this commit. Only under a live lease and before this time. */
+  readonly intentBefore?: number | undefined
+  /** Set when a reopening is a deliberate second change beside a live one. */
+  readonly twinSlot?: string | undefined
+  /** The command this transition handles, when it is not the claim: remembered in the same commit. */
+  readonly handled?: { readonly callId: string; readonly how: string } | undefined
+}
+
+/**
+ * Every move of an operation after its claim: state, answer and event in one commit. Rows are locked in the order of
+ * their ids, so that two batches cannot deadlock; `for update` re-reads a row somebody else is just changing.
+ */
+const text = `
+with input as (
+  select * from json_to_recordset($1::json) as i (
+    operation_id text, expected_sequence int, ${changingDefinitions}, answer_kind text, answer_raw text,
+    intent_before_ms bigint, twin_slot text, handled_call_id text, handled_how text,
+    topic text, partition int, record_key text, headers text, value text)
+), held as (
+  select o.operation_id
+  from operations o join input i using (operation_id)
+  where o.sequence = i.expected_sequence and o.state <> 'fence'
+    and (i.intent_before_ms is null or (
+      i.intent_before_ms > now_ms()
+      and exists (select from owners w where w.owner = i.owner and w.lease_until_ms > now_ms())))
+  order by o.operation_id
+  for update of o
+), moved as (
+  update operations o
+  set ${changingColumns.map(column => `${column} = i.${column}`).join(', ')},
+    twin_slot = coalesce(i.twin_slot, o.twin_slot)
+  from input i join held using (operation_id)
+  where o.operation_id = i.operation_id
+  returning o.operation_id
+), answered as (
+  insert into results (operation_id, epoch, round, kind, raw, recorded_ms)
+  select i.operation_id, i.epoch, i.round, i.answer_kind, i.answer_raw, now_ms()
+  from input i join moved using (operation_id) where i.answer_raw is not null
+  on conflict (operation_id, epoch, round) do update set kind = excluded.kind, raw = excluded.raw
+), remembered as (
+  insert into handled_commands (call_id, operation_id, how, handled_ms)
+  select i.handled_call_id, i.operation_id, i.handled_how, now_ms()
+  from input i join moved using (operation_id) where i.handled_call_id is not null
+  on conflict do nothing
+), recorded as (
+  insert into outbox (topic, partition, key, headers, value)
+  select i.topic, i.partition, i.record_key, i.headers::jsonb, i.value
+  from input i join moved using (operation_id)
+)
+select operation_id from moved`
+
+/** @returns the ids that moved; the others were fenced, or their intent was refused */
+export async function advanceOperations(db: Queryable, advances: readonly Advance[]): Promise<Set<string>> {
+  const rows = advances.map(({ event, answer, handled, ...advance }) => ({
+    operation_id: advance.operationId,
+    expected_sequence: advance.expectedSequence,
+    ...advance.changing,
+    answer_kind: answer?.kind ?? null,
+    answer_raw: answer?.raw ?? null,
+    intent_before_ms: advance.intentBefore ?? null,
+    twin_slot: advance.twinSlot ?? null,
+    handled_call_id: handled?.callId ?? null,
+    handled_how: handled?.how ?? null,
+    ...recordColumns(event),
+  }))
+  const result = await db.query<{ operation_id: string }>({ name: 'advance', text }, [JSON.stringify(rows)])
+  return new Set(result.rows.map(row => row.operation_id))
+}

@@ -1,0 +1,122 @@
+import type { NewRecord } from '../../../shared/journal/port.ts'
+import { type Changing, changingColumns, type Queryable } from './row.ts'
+
+/** A row to claim, with the event that says so. */
+export type Claim = {
+  readonly operationId: string
+  readonly scope: string
+  readonly tenant: string
+  readonly keyspace: string
+  readonly server: string
+  readonly key: string
+  readonly tool: string
+  readonly agent: string
+  readonly conversation: string | undefined
+  readonly fingerprint: string
+  /** The guard is on: any live row with the same change refuses this one. */
+  readonly checkTwins: boolean
+  readonly changing: Changing
+  readonly firstSeenMs: number
+  readonly dispatchByMs: number
+  readonly retentionMs: number
+  readonly event: NewRecord
+}
+
+const columnTypes: Record<keyof Changing, string> = {
+  state: 'text',
+  call_id: 'text',
+  epoch: 'int',
+  round: 'int',
+  sequence: 'int',
+  attempts: 'int',
+  owner: 'text',
+  code: 'text',
+  evidence: 'text',
+  reopenable: 'bool',
+  inputs_hash: 'text',
+  request_state_hash: 'text',
+  dispatch_by_ms: 'bigint',
+  dispatched_ms: 'bigint',
+  finished_ms: 'bigint',
+  expires_ms: 'bigint',
+}
+
+const identity = ['operation_id', 'scope', 'tenant', 'keyspace', 'server', 'key', 'tool', 'agent', 'conversation'] as const
+const changing = changingColumns.map(column => `i.${column}`).join(', ')
+const changingDefinitions = changingColumns.map(column => `${column} ${columnTypes[column]}`).join(', ')
+
+/**
+ * Claim, intent and event in one commit. The unique indexes on scope and on the live change decide; a row is not
+ * claimed under an expired lease, for a command that was handled before, or past its `dispatchBy`. Rows are inserted in
+ * the order of their scope, so that two batches cannot deadlock. The whole batch travels as one JSON parameter: cheaper
+ * to encode in Node and to parse in Postgres than thirty array literals full of escaped quotes.
+ */
+const text = `
+with input as (
+  select * from json_to_recordset($1::json) as i (
+    ${identity.map(column => `${column} text`).join(', ')},
+    fingerprint text, check_twins bool, ${changingDefinitions}, first_seen_ms bigint, send_by_ms bigint,
+    retention_ms bigint, topic text, partition int, record_key text, headers text, value text)
+), live as (
+  select owner from owners where owner = $2 and lease_until_ms > now_ms()
+), won as (
+  insert into operations (${identity.join(', ')}, fingerprint, twin_slot, ${changingColumns.join(', ')},
+    first_seen_ms, retention_ms)
+  select i.operation_id, decode(i.scope, 'hex'), i.tenant, i.keyspace, i.server, i.key, i.tool, i.agent, i.conversation,
+    decode(i.fingerprint, 'hex'), case when i.check_twins then '' else i.operation_id end, ${changing},
+    i.first_seen_ms, i.retention_ms
+  from input i
+  where exists (select from live)
+    and (i.state <> 'executing' or i.send_by_ms > now_ms())
+    and not exists (select from handled_commands h where h.call_id = i.operation_id)
+    and (not i.check_twins or not exists (
+      select from operations t
+      where t.tenant = i.tenant and t.keyspace = i.keyspace and t.server = i.server
+        and t.fingerprint = decode(i.fingerprint, 'hex')
+        and t.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')))
+  order by i.scope
+  on conflict do nothing
+  returning operation_id
+), recorded as (
+  insert into outbox (topic, partition, key, headers, value)
+  select i.topic, i.partition, i.record_key, i.headers::jsonb, i.value
+  from input i join won using (operation_id)
+)
+select operation_id from won`
+
+/**
+ * @returns the operation ids that were claimed; every other one lost, for a reason that `readStanding` shows
+ */
+export async function claimOperations(db: Queryable, owner: string, claims: readonly Claim[]): Promise<Set<string>> {
+  const rows = claims.map(({ changing: values, event, ...claim }) => ({
+    operation_id: claim.operationId,
+    scope: claim.scope,
+    tenant: claim.tenant,
+    keyspace: claim.keyspace,
+    server: claim.server,
+    key: claim.key,
+    tool: claim.tool,
+    agent: claim.agent,
+    conversation: claim.conversation ?? null,
+    fingerprint: claim.fingerprint,
+    check_twins: claim.checkTwins,
+    ...values,
+    first_seen_ms: claim.firstSeenMs,
+    send_by_ms: claim.dispatchByMs,
+    retention_ms: claim.retentionMs,
+    ...recordColumns(event),
+  }))
+  const result = await db.query<{ operation_id: string }>({ name: 'claim', text }, [JSON.stringify(rows), owner])
+  return new Set(result.rows.map(row => row.operation_id))
+}
+
+/** An event's columns for the outbox. */
+export const recordColumns = (record: NewRecord) => ({
+  topic: record.topic,
+  partition: record.partition,
+  record_key: record.key,
+  headers: JSON.stringify(record.headers),
+  value: record.value,
+})
+
+export { changingDefinitions }

@@ -1,0 +1,50 @@
+import { answerColumns, answerJoin, operationColumns, type OperationRow, type Queryable } from './row.ts'
+
+export type StandingQuestion = { readonly callId: string; readonly scope: string; readonly tenant: string; readonly keyspace: string; readonly server: string; readonly fingerprint: string }
+
+export type Standing = {
+  /** The row of the key, a fence included. */
+  readonly row: OperationRow | undefined
+  /** The command was handled before, and this is how. */
+  readonly handled: { readonly operationId: string; readonly how: string; readonly code: string | null } | undefined
+  /** Live operations with the same change under another key. */
+  readonly twins: readonly OperationRow[]
+}
+
+const text = `
+select q.ord,
+  (select to_json(x) from (select ${operationColumns}, ${answerColumns} from operations o ${answerJoin}
+     where o.scope = decode(q.scope, 'hex')) x) as row,
+  (select to_json(x) from (select h.operation_id, h.how, h.code from handled_commands h
+     where h.call_id = q.call_id) x) as handled,
+  (select coalesce(json_agg(x), '[]') from (select ${operationColumns} from operations o
+     where o.tenant = q.tenant and o.keyspace = q.keyspace and o.server = q.server
+       and o.fingerprint = decode(q.fingerprint, 'hex') and o.scope <> decode(q.scope, 'hex')
+       and o.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')) x) as twins
+from json_to_recordset($1::json) as q (ord int, call_id text, scope text, tenant text, keyspace text,
+  server text, fingerprint text)
+order by q.ord`
+
+/** What stands where each call wants to claim: read from the primary, after the claim lost. */
+export async function readStanding(db: Queryable, questions: readonly StandingQuestion[]): Promise<Standing[]> {
+  const rows = questions.map((q, ord) => ({
+    ord,
+    call_id: q.callId,
+    scope: q.scope,
+    tenant: q.tenant,
+    keyspace: q.keyspace,
+    server: q.server,
+    fingerprint: q.fingerprint,
+  }))
+  type Row = {
+    row: OperationRow | null
+    handled: { operation_id: string; how: string; code: string | null } | null
+    twins: OperationRow[]
+  }
+  const result = await db.query<Row>({ name: 'standing', text }, [JSON.stringify(rows)])
+  return result.rows.map(({ row, handled, twins }) => ({
+    row: row ?? undefined,
+    handled: handled ? { operationId: handled.operation_id, how: handled.how, code: handled.code } : undefined,
+    twins,
+  }))
+}

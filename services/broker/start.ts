@@ -1,0 +1,134 @@
+/** The broker: claims, dispatches once, records. The only place that builds its parts. */
+import type { Logger } from 'pino'
+import { createBatcher } from '../../shared/batch/batcher.ts'
+import type { BrokerPort, ReplyPort } from '../../shared/call/broker-port.ts'
+import { giveUpAll, waitForDispatches } from './drain.ts'
+import type { Journal } from '../../shared/journal/port.ts'
+import { topics } from '../../shared/journal/topics.ts'
+import type { Broker, Settings } from './deps.ts'
+import type { EventContext } from './events.ts'
+import { handleDelivery } from './intake.ts'
+import { createLanes } from './lanes.ts'
+import { brokerGroup, createOutcomes } from './outcomes.ts'
+import { startOwner } from './owner.ts'
+import { repeat } from './repeat.ts'
+import { advanceOperations } from './sql/advance.ts'
+import { claimOperations } from './sql/claim.ts'
+import { rememberJoins } from './sql/joins.ts'
+import { endOtherOwners, forgetOwners } from './sql/owners.ts'
+import { purgeHandled, purgeResults } from './sql/purge.ts'
+import type { Queryable } from './sql/row.ts'
+import { sweep } from './sweep.ts'
+import { createWaiting } from './waiting.ts'
+
+export type BrokerOptions = {
+  readonly leaseMs?: number
+  readonly sweepMs?: number
+  /** This process knows that no other broker runs: what earlier ones held is swept at once. */
+  readonly alone?: boolean
+  /** How long `stop` waits for calls in flight before it leaves them to the sweep. */
+  readonly graceMs?: number
+  /** How long handled commands are remembered: longer than the journal keeps commands. */
+  readonly rememberMs?: number
+}
+
+export type BrokerDeps = {
+  readonly db: Queryable
+  readonly journal: Journal
+  readonly upstreams: Broker['upstreams']
+  readonly settings: Settings
+  /** Database time, never ahead of it. */
+  readonly clock: { now(): number }
+  readonly ids: { ulid(): string }
+  readonly log: Logger
+  readonly events: EventContext
+  readonly reply: ReplyPort
+}
+
+export type RunningBroker = {
+  readonly port: BrokerPort
+  /** Resolves when this broker has joined the group. */
+  readonly ready: Promise<void>
+  counts(): ReturnType<ReturnType<typeof createLanes>['counts']>
+  stop(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+const day = 24 * 60 * 60 * 1000
+const claimBatch = { maxItems: 256, maxInFlight: 2 }
+
+export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {}): Promise<RunningBroker> {
+  const { leaseMs = 10_000, sweepMs = 1_000, alone = false, graceMs = 3_000, rememberMs = 14 * day } = options
+  const { db, journal, log } = deps
+  const closers: Array<() => Promise<void>> = []
+  const stopping = new AbortController()
+  const monotonic = () => performance.now()
+
+  const owner = await startOwner({ db, ids: deps.ids, monotonic, log }, { leaseMs })
+  closers.push(() => owner.stop())
+  if (alone) await endOtherOwners(db, owner.id())
+
+  const broker: Broker = {
+    ...deps,
+    owner,
+    monotonic,
+    lanes: createLanes(deps.settings.lane),
+    waiting: createWaiting(deps.reply, monotonic),
+    held: new Map(),
+    claims: createBatcher(async claims => {
+      const id = owner.id()
+      // A claim prepared under an id that was lost meanwhile is made again under the new one.
+      const current = claims.filter(({ changing }) => changing.owner === null || changing.owner === id)
+      const won = current.length > 0 ? await claimOperations(db, id, current) : new Set()
+      return claims.map(claim => won.has(claim.operationId))
+    }, claimBatch),
+    advances: createBatcher(async advances => {
+      const moved = await advanceOperations(db, advances)
+      return advances.map(advance => moved.has(advance.operationId))
+    }, claimBatch),
+    joins: createBatcher(async joins => {
+      await rememberJoins(db, joins)
+      return joins.map(() => undefined)
+    }, claimBatch),
+    stopping: stopping.signal,
+  }
+
+  closers.push(async () => {
+    await waitForDispatches(broker, graceMs)
+    stopping.abort()
+    await giveUpAll(broker)
+  })
+  const sweeping = repeat({ log, doing: 'sweeping' }, sweepMs, () => sweep(broker))
+  closers.push(() => sweeping.stop())
+  const purging = repeat({ log, doing: 'dropping what has expired' }, 60_000, () => purge(broker, rememberMs))
+  closers.push(() => purging.stop())
+  const consumer = await journal.consume({
+    group: brokerGroup,
+    topics: [topics.calls.name],
+    maxRecords: claimBatch.maxItems,
+    handle: delivery => handleDelivery(broker, delivery),
+    onError: error => log.warn({ err: error }, 'the journal could not be read; trying again'),
+  })
+  closers.push(() => consumer.stop())
+
+  let stopped: Promise<void> | undefined
+  const stop = () => {
+    stopped ??= (async () => {
+      for (const close of closers.toReversed()) await close()
+    })()
+    return stopped
+  }
+  return {
+    port: createOutcomes({ db, journal }),
+    ready: consumer.joined,
+    counts: () => broker.lanes.counts(),
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+async function purge({ db, clock }: Broker, rememberMs: number): Promise<void> {
+  await purgeResults(db, 1_000)
+  await purgeHandled(db, rememberMs)
+  await forgetOwners(db, clock.now() - rememberMs)
+}

@@ -1,0 +1,327 @@
+/**
+ * Calls with a key, in batches: claim first and let the unique indexes decide, then look at what stands in the way of
+ * those that lost (design section 4). When `submitAll` resolves every command has been handled durably, and each reply
+ * has been sent or will be sent by whoever ends the operation.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { SubmitCommand } from '../../shared/call/command.ts'
+import { decide, isAnswerable, isTwin, type OperationEvent, type Submit } from '../../shared/call/decide.ts'
+import { evolve } from '../../shared/call/evolve.ts'
+import { inputsHash, type Json, requestStateHash, scopeHash } from '../../shared/call/fingerprint.ts'
+import { afterCall } from '../../shared/call/key.ts'
+import type { Operation } from '../../shared/call/operation.ts'
+import type { Broker } from './deps.ts'
+import { dispatch } from './dispatch.ts'
+import { joinRecord, transitionRecord } from './events.ts'
+import { type Held, recordOfHeld } from './held.ts'
+import type { Slot } from './lanes.ts'
+import { tellFromRecord } from './outcomes.ts'
+import { patiently } from './patience.ts'
+import { startReady } from './queue.ts'
+import type { Claim } from './sql/claim.ts'
+import { claimFenced } from './sql/fence.ts'
+import { changingOf, operationOf, type OperationRow, recordOf } from './sql/row.ts'
+import { readStanding, type Standing } from './sql/standing.ts'
+
+/** What a lost claim comes to: handled, or to be claimed again because nothing stands in its way any more. */
+type Outcome = 'handled' | 'again'
+
+const pauseMs = 5
+
+export async function submitAll(broker: Broker, commands: readonly SubmitCommand[], signal: AbortSignal): Promise<void> {
+  let pending = [...commands]
+  for (let round = 0; pending.length > 0; round += 1) {
+    // A partition that is no longer ours, or a stop: what is not handled is delivered again, to whoever has it then.
+    if (signal.aborted) throw new Error('the partition was revoked while its commands were being handled')
+    if (round > 0) await sleep(Math.min(pauseMs * round, 200))
+    await patiently({ log: broker.log, signal, doing: 'renewing the lease' }, () => broker.owner.ensureLive())
+    const lost = await claimAll(broker, pending)
+    pending = await lookAtLost(broker, lost, signal)
+  }
+}
+
+/** Claims every first command of a scope; returns those that did not win. */
+async function claimAll(broker: Broker, commands: readonly SubmitCommand[]): Promise<SubmitCommand[]> {
+  const seen = new Set<string>()
+  const results = await Promise.all(
+    commands.map(async command => {
+      const scope = scopeHash(command)
+      if (seen.has(scope)) return command
+      seen.add(scope)
+      return (await tryClaim(broker, command, scope, { checkTwins: !allowsTwins(broker, command) })) ? undefined : command
+    }),
+  )
+  return results.filter(command => command !== undefined)
+}
+
+const allowsTwins = (broker: Broker, { server, tool }: SubmitCommand) => broker.settings.tool(server, tool).allowTwins
+
+/** The core's view of a command, with the slot that was reserved for it. */
+function submitOf(broker: Broker, command: SubmitCommand, slot: Slot, fencedAt?: number): Submit {
+  const { callId, fingerprint, receivedAt, dispatchBy, inputs } = command
+  return {
+    type: 'submit',
+    callId,
+    fingerprint,
+    receivedAt,
+    dispatchBy,
+    slot,
+    fencedAt,
+    owner: broker.owner.id(),
+    at: broker.clock.now(),
+    after: afterCall(command.key),
+    inputs: inputs && {
+      stateHash: requestStateHash(inputs.requestState),
+      inputsHash: inputsHash(inputs.requestState, inputs.inputResponses as Json),
+    },
+  }
+}
+
+/** One claim, optimistic: nothing is known of the key yet. */
+async function tryClaim(
+  broker: Broker,
+  command: SubmitCommand,
+  scope: string,
+  { checkTwins, fence }: { checkTwins: boolean; fence?: OperationRow },
+): Promise<boolean> {
+  const slot = broker.lanes.reserve(command.server)
+  const { event } = decide({ operation: undefined }, submitOf(broker, command, slot, fence?.fenced_ms ?? undefined))
+  const { claim, held } = claimOf(broker, command, scope, { event: event as OperationEvent, checkTwins })
+  broker.held.set(command.callId, held)
+  const won = await send(broker, claim, command, fence).catch(error => {
+    broker.log.warn({ err: error, call: command.callId }, 'a claim could not be confirmed; looking again')
+    return false
+  })
+  if (won) begin(broker, held, slot)
+  else {
+    broker.held.delete(command.callId)
+    broker.lanes.giveBack(command.server, slot)
+  }
+  return won
+}
+
+const send = (broker: Broker, claim: Claim, { receivedAt }: SubmitCommand, fence: OperationRow | undefined): Promise<boolean> =>
+  fence === undefined ? broker.claims.add(claim) : claimFenced(broker.db, broker.owner.id(), claim, receivedAt)
+
+function claimOf(
+  broker: Broker,
+  command: SubmitCommand,
+  scope: string,
+  { event, checkTwins }: { event: OperationEvent; checkTwins: boolean },
+): { claim: Claim; held: Held } {
+  const operation = evolve(undefined, event)
+  const { retentionMs } = broker.settings.tool(command.server, command.tool)
+  const { tenant, keyspace, server, key, tool, fingerprint, caller, dispatchBy } = command
+  const claim: Claim = {
+    operationId: operation.operationId,
+    scope,
+    tenant,
+    keyspace,
+    server,
+    key,
+    tool,
+    agent: caller.agent,
+    conversation: caller.conversation,
+    fingerprint,
+    checkTwins,
+    changing: changingOf(operation, retentionMs),
+    firstSeenMs: operation.firstSeenAt,
+    dispatchByMs: dispatchBy,
+    retentionMs,
+    event: transitionRecord(broker.events, { event, operation, command, opens: true }),
+  }
+  return { claim, held: { command, operation, retentionMs } }
+}
+
+/** After the commit: send it, let it wait, or say why it does not run. */
+function begin(broker: Broker, held: Held, slot: Slot): void {
+  const { command, operation } = held
+  const { server, callId, replyTo } = command
+  broker.held.set(operation.operationId, held)
+  broker.waiting.add(operation.operationId, { callId, replyTo, how: 'own' })
+  if (operation.state === 'executing') return void dispatch(broker, held)
+  if (operation.state === 'accepted') {
+    broker.lanes.enqueue(held)
+    return startReady(broker, server)
+  }
+  broker.lanes.giveBack(server, slot)
+  broker.held.delete(operation.operationId)
+  const full = operation.state === 'not_executed' && operation.code === 'queue_full'
+  broker.waiting.settle(recordOfHeld(held, undefined), full ? retryAfterMs : undefined)
+}
+
+/** A full queue drains at the pace of its server; a second is long enough not to hammer it. */
+const retryAfterMs = 1_000
+
+async function lookAtLost(broker: Broker, lost: readonly SubmitCommand[], signal: AbortSignal): Promise<SubmitCommand[]> {
+  if (lost.length === 0) return []
+  const questions = lost.map(command => ({ ...command, scope: scopeHash(command) }))
+  const standings = await patiently({ log: broker.log, signal, doing: 'reading what stands in the way of a claim' }, () =>
+    readStanding(broker.db, questions),
+  )
+  const again: SubmitCommand[] = []
+  const joins: Array<Promise<Outcome>> = []
+  const moving = new Set<string>()
+  for (const [index, command] of lost.entries()) {
+    const scope = questions[index]?.scope as string
+    // One move of a key at a time: what comes behind it in the batch sees its result.
+    if (moving.has(scope)) {
+      again.push(command)
+      continue
+    }
+    const handling = lookAt(broker, command, scope, standings[index] as Standing)
+    if (handling.moves) moving.add(scope)
+    joins.push(
+      handling.done.then(outcome => {
+        if (outcome === 'again') again.push(command)
+        return outcome
+      }),
+    )
+  }
+  await Promise.all(joins)
+  return inOrder(lost, again)
+}
+
+/** Commands keep the order the journal gave them. */
+const inOrder = (all: readonly SubmitCommand[], some: readonly SubmitCommand[]) => {
+  const wanted = new Set(some)
+  return all.filter(command => wanted.has(command))
+}
+
+type Handling = { readonly moves: boolean; readonly done: Promise<Outcome> }
+const moves = (done: Promise<Outcome>): Handling => ({ moves: true, done })
+const stays = (done: Promise<Outcome>): Handling => ({ moves: false, done })
+
+/** Why this call did not win, and what follows. */
+function lookAt(broker: Broker, command: SubmitCommand, scope: string, standing: Standing): Handling {
+  const { row, handled, twins } = standing
+  const operation = row && operationOf(row)
+  if (row !== undefined && operation !== undefined) {
+    if (operation.operationId === command.callId || operation.callId === command.callId) {
+      return stays(takeUpOwn(broker, command, row, operation))
+    }
+  }
+  if (handled !== undefined) return stays(answerRedelivered(broker, command, handled))
+  if (row !== undefined && operation !== undefined) return onExisting(broker, command, row, operation, twins)
+  const checkTwins = !allowsTwins(broker, command)
+  const twin = checkTwins ? twinOf(command, twins) : undefined
+  if (twin !== undefined) return stays(join(broker, command, twin, { how: 'conflicted', code: 'possible_duplicate' }))
+  // Every live twin is one that the key names: a deliberate second change, which the guard lets pass.
+  const guard = checkTwins && twins.length === 0
+  const options = row === undefined ? { checkTwins: guard } : { checkTwins: guard, fence: row }
+  if (row === undefined && guard === checkTwins) return moves(Promise.resolve('again'))
+  return moves(tryClaim(broker, command, scope, options).then(won => (won ? 'handled' : 'again')))
+}
+
+const twinOf = (command: SubmitCommand, twins: readonly OperationRow[]): OperationRow | undefined =>
+  twins.find(row => {
+    const operation = operationOf(row)
+    return operation !== undefined && isTwin(operation, { fingerprint: command.fingerprint, after: afterCall(command.key) })
+  })
+
+/** The key is held by an operation: join it, reopen it, or answer its question. */
+function onExisting(
+  broker: Broker,
+  command: SubmitCommand,
+  row: OperationRow,
+  operation: Operation,
+  twins: readonly OperationRow[],
+): Handling {
+  if (row.expired) return stays(join(broker, command, row, { how: 'replayed', code: 'idempotency_key_expired' }))
+  const twinRow = allowsTwins(broker, command) ? undefined : twinOf(command, twins)
+  const twin = twinRow && operationOf(twinRow)
+  const slot = broker.lanes.reserve(command.server)
+  const { event, answer } = decide({ operation, twin }, submitOf(broker, command, slot))
+  if (event === undefined) {
+    broker.lanes.giveBack(command.server, slot)
+    if (answer.kind === 'own') return stays(Promise.resolve('again'))
+    const code = answer.kind === 'conflicted' ? answer.code : undefined
+    const joined = code === 'possible_duplicate' ? (twinRow as OperationRow) : row
+    return stays(join(broker, command, joined, { how: answer.kind, code }))
+  }
+  return moves(reopen(broker, command, { row, operation, event, slot, deliberate: twins.length > 0 }))
+}
+
+/** A new try of a key that provably was not sent, or the next round of a question: guarded by the sequence. */
+async function reopen(
+  broker: Broker,
+  command: SubmitCommand,
+  input: { row: OperationRow; operation: Operation; event: OperationEvent; slot: Slot; deliberate: boolean },
+): Promise<Outcome> {
+  const { row, operation, event, slot, deliberate } = input
+  const next = evolve(operation, event)
+  const held: Held = { command, operation: next, retentionMs: row.retention_ms }
+  const advance = {
+    operationId: operation.operationId,
+    expectedSequence: operation.sequence,
+    changing: changingOf(next, row.retention_ms),
+    event: transitionRecord(broker.events, { event, operation: next, command, opens: true }),
+    intentBefore: next.state === 'executing' ? command.dispatchBy : undefined,
+    twinSlot: deliberate ? operation.operationId : undefined,
+    handled: { callId: command.callId, how: 'own' },
+  }
+  const moved = await broker.advances.add(advance).catch(error => {
+    broker.log.warn({ err: error, call: command.callId }, 'a new try could not be confirmed; looking again')
+    return false
+  })
+  if (moved) begin(broker, held, slot)
+  else broker.lanes.giveBack(command.server, slot)
+  return moved ? 'handled' : 'again'
+}
+
+async function join(
+  broker: Broker,
+  command: SubmitCommand,
+  row: OperationRow,
+  { how, code }: { how: 'replayed' | 'attached' | 'conflicted'; code?: string | undefined },
+): Promise<Outcome> {
+  const record = recordOf(row)
+  if (record === undefined) return 'again'
+  const { operation } = record
+  const event = joinRecord(broker.events, { command, operation, how, code, at: broker.clock.now() })
+  const { callId, replyTo } = command
+  if (how === 'attached') broker.waiting.add(operation.operationId, { callId, replyTo, how })
+  await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a repeated call' }, () =>
+    broker.joins.add({ callId, operationId: operation.operationId, how, code, event }),
+  )
+  if (how === 'attached') await afterAttaching(broker, operation)
+  else broker.waiting.tell(replyTo, { kind: 'outcome', callId, how, ...(code && { code: code as never }), record })
+  return 'handled'
+}
+
+/** The operation may have ended while the call attached, or may be another broker's: then the record has the answer. */
+async function afterAttaching(broker: Broker, operation: Operation): Promise<void> {
+  if (broker.held.has(operation.operationId)) return
+  await tellFromRecord(broker, operation.operationId)
+}
+
+/** Handled before: the record answers. It never claims and never reopens. */
+async function answerRedelivered(
+  broker: Broker,
+  { callId, replyTo }: SubmitCommand,
+  handled: NonNullable<Standing['handled']>,
+): Promise<Outcome> {
+  if (replyTo === undefined || handled.how === 'conflicted') return 'handled'
+  broker.waiting.add(handled.operationId, { callId, replyTo, how: handled.how === 'own' ? 'own' : 'attached' })
+  await tellFromRecord(broker, handled.operationId)
+  return 'handled'
+}
+
+/**
+ * The row is this very call's. Either it is redelivered, or its claim was committed although the reply was lost: a row
+ * under this process's own id that it does not hold was never sent, and is its to send once.
+ */
+async function takeUpOwn(broker: Broker, command: SubmitCommand, row: OperationRow, operation: Operation): Promise<Outcome> {
+  const { callId, replyTo, server } = command
+  const isOurs = row.owner === broker.owner.id() && !broker.held.has(operation.operationId)
+  if (isOurs && operation.callId === callId && (operation.state === 'executing' || operation.state === 'accepted')) {
+    // Its intent is committed, or its place taken: the lane counts it whatever the limits say now.
+    if (operation.state === 'executing') broker.lanes.occupy(server)
+    else broker.lanes.hold(server)
+    begin(broker, { command, operation, retentionMs: row.retention_ms }, 'free')
+    return 'handled'
+  }
+  broker.waiting.add(operation.operationId, { callId, replyTo, how: 'own' })
+  if (isAnswerable(operation)) await tellFromRecord(broker, operation.operationId)
+  return 'handled'
+}

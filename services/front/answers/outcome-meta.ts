@@ -1,0 +1,64 @@
+import type { Code } from '../../../shared/call/codes.ts'
+import { isFinal } from '../../../shared/call/operation.ts'
+import type { OutcomeRecord } from '../../../shared/call/record.ts'
+
+export const outcomeMetaName = 'dev.holdfast/outcome'
+export const callMetaName = 'dev.holdfast/call'
+
+/** States an answer can name: an operation's own, and those of a request that has none. */
+export type AnswerState =
+  | 'succeeded'
+  | 'failed'
+  | 'not_executed'
+  | 'unknown'
+  | 'awaiting_input'
+  | 'awaiting_approval'
+  | 'pending'
+  | 'conflict'
+  | 'not_accepted'
+  | 'not_found'
+  | 'expired'
+
+/** Goes into `_meta["dev.holdfast/outcome"]` of every answer to a write. Times are ISO 8601. */
+export type OutcomeMeta = {
+  readonly state: AnswerState
+  readonly code?: Code
+  /** This request's own call. */
+  readonly callId: string
+  /** The call whose operation it joined. */
+  readonly of?: string
+  readonly key?: string
+  readonly epoch?: number
+  readonly replayed: boolean
+  readonly firstSeenAt?: string
+  readonly attempts?: number
+  readonly expiresAt?: string
+  readonly retryAfterMs?: number
+}
+
+const iso = (ms: number) => new Date(ms).toISOString()
+
+/** The state an agent is told: running ones are `pending`, whatever they wait for. */
+export function answerState({ operation, expired }: OutcomeRecord): AnswerState {
+  if (expired) return 'expired'
+  return operation.state === 'accepted' || operation.state === 'executing' ? 'pending' : operation.state
+}
+
+/** Why the operation is where it is. */
+export function codeOf({ operation, expired }: OutcomeRecord): Code | undefined {
+  if (expired) return 'idempotency_key_expired'
+  return 'code' in operation ? operation.code : undefined
+}
+
+/** What a record says of itself. */
+export const recordFields = (record: OutcomeRecord) => ({
+  key: record.key,
+  epoch: record.operation.epoch,
+  firstSeenAt: iso(record.operation.firstSeenAt),
+  attempts: record.operation.attempts,
+  ...(record.expiresAt !== undefined && { expiresAt: iso(record.expiresAt) }),
+})
+
+/** When a final operation became so, ISO 8601. */
+export const finishedAt = ({ operation }: OutcomeRecord): string | undefined =>
+  isFinal(operation) ? iso(operation.finishedAt) : undefined

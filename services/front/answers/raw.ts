@@ -1,0 +1,71 @@
+/**
+ * Edits of a recorded result that leave every other byte as upstream sent it (I10): numbers beyond double precision,
+ * their spelling and the order of names survive.
+ */
+import { memberSlice, withMember } from '../../../shared/json/slice.ts'
+
+export type Edits = {
+  /** Members to set in `_meta`. */
+  readonly meta: Readonly<Record<string, unknown>>
+  /** A text block to put behind the content. */
+  readonly notice?: string | undefined
+  /** Set where upstream named none. */
+  readonly resultType?: string | undefined
+}
+
+/**
+ * The result with the edits.
+ * @param raw JSON text of a result object
+ */
+export function editResult(raw: string, edits: Edits): string {
+  const value = JSON.parse(raw) as Record<string, unknown>
+  // What prints as it was read can be edited as an object, which is many times faster.
+  return JSON.stringify(value) === raw ? JSON.stringify(editValue(value, edits)) : editText(raw, edits)
+}
+
+const block = (text: string) => ({ type: 'text', text })
+
+function editValue(value: Record<string, unknown>, { meta, notice, resultType }: Edits): Record<string, unknown> {
+  const content = Array.isArray(value.content) ? value.content : []
+  return {
+    ...value,
+    ...(notice !== undefined && { content: [...content, block(notice)] }),
+    ...(resultType !== undefined && value.resultType === undefined && { resultType }),
+    _meta: { ...(isObject(value._meta) ? value._meta : {}), ...meta },
+  }
+}
+
+function editText(raw: string, { meta, notice, resultType }: Edits): string {
+  let text = raw
+  if (notice !== undefined) text = withMember(text, 'content', withItem(memberSlice(text, ['content']), JSON.stringify(block(notice))))
+  if (resultType !== undefined && memberSlice(text, ['resultType']) === undefined) {
+    text = withMember(text, 'resultType', JSON.stringify(resultType))
+  }
+  return withMember(text, '_meta', withMembers(memberSlice(text, ['_meta']), meta))
+}
+
+function withMembers(rawObject: string | undefined, members: Readonly<Record<string, unknown>>): string {
+  let text = rawObject?.startsWith('{') ? rawObject : '{}'
+  for (const [name, value] of Object.entries(members)) text = withMember(text, name, JSON.stringify(value))
+  return text
+}
+
+/** `rawArray` is an array's own text, so its last character is the bracket. */
+function withItem(rawArray: string | undefined, rawItem: string): string {
+  if (!rawArray?.startsWith('[')) return `[${rawItem}]`
+  const inside = rawArray.slice(0, -1)
+  return `${inside}${inside.slice(1).trim() === '' ? '' : ','}${rawItem}]`
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** The text blocks of a result, for words that quote it. */
+export function textOf(raw: string): string {
+  const { content } = JSON.parse(raw) as { content?: unknown }
+  if (!Array.isArray(content)) return ''
+  return content
+    .filter(entry => isObject(entry) && entry.type === 'text' && typeof entry.text === 'string')
+    .map(entry => entry.text as string)
+    .join('\n')
+}

@@ -1,0 +1,26 @@
+/** What front reads from the configuration, in the words of its own questions. */
+import type { Effect } from '../../shared/call/effect.ts'
+
+export type Verdict = { readonly verdict: 'allow' | 'deny'; readonly rule: string; readonly version: string }
+
+export type FrontSettings = {
+  readonly servers: readonly string[]
+  /** The name under which a server's keys are recorded: its own, or the one it had when they were made. */
+  scopeName(server: string): string
+  /** The server that goes by this name in keys. */
+  serverOfScope(name: string): string | undefined
+  authorize(agent: string, server: string, tool: string): Verdict
+  effect(server: string, tool: string, annotations: unknown): { effect: Effect; source: string }
+  /** Where the tool itself has a name for the change. */
+  keyArgument(server: string, tool: string): { argument: string } | undefined
+  /** The host program names the change; the model does not see the argument. */
+  hostNamesKeys(agent: string): boolean
+  audit(server: string, tool: string): 'required' | 'best-effort'
+  /** How long a read may take, milliseconds. */
+  readTimeoutMs(server: string, tool: string): number
+  /** How long a caller is kept waiting, milliseconds. */
+  waitMs(server: string): number
+  readonly bodyBytes: number
+  /** Calls that may wait at a time. */
+  readonly waiting: number
+}

@@ -1,0 +1,147 @@
+/**
+ * The history's store, brought to the current schema: ClickHouse's engine in this process, or a ClickHouse server.
+ * Owns every connection to it. What differs between the two ends here.
+ */
+import { type ClickHouseClient, createClient } from '@clickhouse/client'
+import { ConfigError, UnavailableError } from '../errors.ts'
+import { type ChdbEngine, everyTenant, openChdb } from './chdb.ts'
+import { literal } from './literal.ts'
+import { migrate } from './migrate.ts'
+import { openChdbReader, openServerReader, type Reader, type ReaderOptions } from './reader.ts'
+
+/** `path`: a folder for the embedded engine. `url`: a server, user and password in it, such as http://user:secret@host:8123. */
+export type ClickhouseAt =
+  | { readonly path: string }
+  | {
+      readonly url: string
+      /** The user that SQL of agents runs as; best one that can SELECT only. Default: `url`. */
+      readonly readerUrl?: string | undefined
+      /** The user that may change the schema. Default: `url`. */
+      readonly migrationUrl?: string | undefined
+    }
+
+export type Clickhouse = {
+  /** The service's own connection: sees every tenant, reads and inserts. One statement after the other over chDB. */
+  readonly client: ClickHouseClient
+  /** Resolves once an insert that ended in doubt can no longer take effect; `queryId` is the one it was sent with. */
+  readonly settled: (queryId: string) => Promise<void>
+  /** A connection for SQL of others: read-only, one tenant, bounded. The caller closes it. */
+  openReader(options: ReaderOptions): Promise<Reader>
+  /** @throws UnavailableError */
+  ping(): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * Connects and migrates.
+ * @throws ConfigError when the folder is in use, the platform has no engine, the address is wrong or the schema is not ours
+ * @throws UnavailableError when a server does not answer
+ */
+export function connectClickhouse(at: ClickhouseAt): Promise<Clickhouse> {
+  return 'path' in at ? connectChdb(at.path) : connectServer(at)
+}
+
+async function connectChdb(path: string): Promise<Clickhouse> {
+  await migrateAsOwner(path)
+  const engine = await openChdb(path, 'service')
+  const client = await chdbClient(engine)
+  await client.command({ query: `set log_comment = ${literal(everyTenant)}, async_insert = 0` })
+  return {
+    client,
+    // An insert into the embedded engine has ended when its promise has.
+    settled: async () => {},
+    openReader: options => openChdbReader(engine, options),
+    ping: () => ping(client),
+    close: async () => {
+      await client.close()
+      await engine.close()
+    },
+  }
+}
+
+async function migrateAsOwner(path: string): Promise<void> {
+  const engine = await openChdb(path, 'owner')
+  try {
+    const client = await chdbClient(engine)
+    try {
+      await migrate(client)
+    } finally {
+      await client.close()
+    }
+  } finally {
+    await engine.close()
+  }
+}
+
+type ChdbAsConnection = NonNullable<NonNullable<Parameters<typeof createClient>[0]>['connection']>
+
+async function chdbClient(engine: ChdbEngine): Promise<ClickHouseClient> {
+  const { createChdbConnection } = await import('chdb/connection')
+  // The two packages carry their own copy of one interface, with a private member each.
+  const connection = createChdbConnection({ path: engine.path }) as unknown as ChdbAsConnection
+  return createClient({ connection })
+}
+
+/** Longer than `insertLimitSeconds`, so that the server's own limit ends an insert before our patience does. */
+const requestTimeoutMs = 60_000
+
+async function connectServer(at: Exclude<ClickhouseAt, { path: string }>): Promise<Clickhouse> {
+  const client = serverClient(at.url)
+  try {
+    await ping(client)
+    await migrateServer(at.migrationUrl ?? at.url)
+  } catch (error) {
+    await client.close()
+    throw error
+  }
+  return {
+    client,
+    settled: queryId => queryGone(client, queryId),
+    openReader: options => openServerReader(at.readerUrl ?? at.url, options),
+    ping: () => ping(client),
+    close: () => client.close(),
+  }
+}
+
+function serverClient(url: string): ClickHouseClient {
+  try {
+    return createClient({
+      url,
+      request_timeout: requestTimeoutMs,
+      clickhouse_settings: { log_comment: everyTenant, async_insert: 0 },
+    })
+  } catch (error) {
+    throw new ConfigError(['CLICKHOUSE_URL is not an address of a ClickHouse server, such as http://user:secret@host:8123.'], {
+      cause: error,
+    })
+  }
+}
+
+async function migrateServer(url: string): Promise<void> {
+  const client = serverClient(url)
+  try {
+    await migrate(client)
+  } finally {
+    await client.close()
+  }
+}
+
+async function ping(client: ClickHouseClient): Promise<void> {
+  const result = await client.ping({ select: true })
+  if (!result.success) throw new UnavailableError('clickhouse', 'ClickHouse does not answer.', { cause: result.error })
+}
+
+const queryGonePollMs = 250
+
+/** A user may always see its own queries. Throws while the server cannot be asked: then nothing is settled. */
+async function queryGone(client: ClickHouseClient, queryId: string): Promise<void> {
+  for (;;) {
+    const result = await client.query({
+      query: `select count() as running from system.processes where query_id = ${literal(queryId)}`,
+      format: 'JSONEachRow',
+    })
+    const [row] = await result.json<{ running: number }>()
+    if (Number(row?.running) === 0) return
+    await new Promise(resolve => setTimeout(resolve, queryGonePollMs))
+  }
+}

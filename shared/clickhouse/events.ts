@@ -1,0 +1,87 @@
+/**
+ * The table `holdfast.events` (see `infra/clickhouse/0001_events.sql`): its row as inserted, and the three statements
+ * the sink needs. One statement per function.
+ */
+import { randomUUID } from 'node:crypto'
+import { ClickHouseError } from '@clickhouse/client'
+import type { Clickhouse } from './connect.ts'
+import { integer, literal } from './literal.ts'
+
+/** Columns in the order of the insert. */
+export const eventColumns = [
+  'event_id', 'stream', 'sequence', 'type', 'time', 'source',
+  'tenant', 'agent', 'keyspace', 'credential', 'client', 'origin', 'session', 'conversation',
+  'call_id', 'operation_id', 'of', 'server', 'tool', 'tool_hash', 'effect', 'effect_source', 'idempotency_key', 'key_source',
+  'fingerprint', 'arguments', 'arguments_commitment', 'result_commitment',
+  'policy_rule', 'policy_version', 'verdict',
+  'received_at', 'dispatched_at', 'finished_at',
+  'state', 'code', 'reason', 'evidence', 'is_error', 'result_bytes', 'duration_ms',
+  'epoch', 'round', 'attempt', 'trace', 'parent', 'truncated',
+  'journal_topic', 'journal_partition', 'journal_offset', 'journal_time',
+  'data',
+] as const
+export type EventColumn = (typeof eventColumns)[number]
+
+/** Values as ClickHouse's JSON formats take them; times as `YYYY-MM-DD hh:mm:ss.mmm` in UTC. */
+export type EventRow = Readonly<Record<EventColumn, string | number | boolean | null | readonly string[]>>
+
+/** Ends an insert on the engine's side, so that a doubt about it cannot last. */
+export const insertLimitSeconds = 20
+
+/**
+ * Inserts rows in one statement. When it rejects, any part of them may be in the table (an insert over several months
+ * is not atomic), but nothing of it is still under way.
+ */
+export async function insertEvents({ client, settled }: Clickhouse, rows: readonly EventRow[]): Promise<void> {
+  const values = rows.map(row => JSON.stringify(eventColumns.map(column => row[column]))).join('\n')
+  const queryId = randomUUID()
+  try {
+    await client.command({
+      query_id: queryId,
+      query: `INSERT INTO holdfast.events (${eventColumns.join(', ')})
+SETTINGS async_insert = 0, input_format_parallel_parsing = 0, max_execution_time = ${insertLimitSeconds}
+FORMAT JSONCompactEachRow
+${values}
+`,
+    })
+  } catch (error) {
+    if (!(error instanceof ClickHouseError)) await settled(queryId)
+    throw error
+  }
+}
+
+/**
+ * The highest offset in the table for each of some partitions of a topic; a partition without rows is absent.
+ * @param since only rows the journal took at or after this time, milliseconds
+ */
+export async function highestOffsets(
+  { client }: Clickhouse,
+  { topic, partitions, since }: { topic: string; partitions: readonly number[]; since: number },
+): Promise<Map<number, number>> {
+  const result = await client.query({
+    query: `select journal_partition as partition, max(journal_offset) as offset
+      from holdfast.events
+      where journal_topic = ${literal(topic)} and journal_partition in (${partitions.map(integer).join(', ')})
+        and journal_time >= fromUnixTimestamp64Milli(${integer(since)}, 'UTC')
+      group by partition`,
+    format: 'JSONEachRow',
+  })
+  const rows = await result.json<{ partition: number; offset: number | string }>()
+  return new Map(rows.map(row => [row.partition, Number(row.offset)]))
+}
+
+/** Which offsets of `from` to `to` (both included) of one partition are in the table. */
+export async function presentOffsets(
+  { client }: Clickhouse,
+  { topic, partition, from, to }: { topic: string; partition: number; from: number; to: number },
+): Promise<Set<number>> {
+  const result = await client.query({
+    query: `select distinct journal_offset as offset
+      from holdfast.events
+      where journal_topic = ${literal(topic)} and journal_partition = ${integer(partition)}
+        and journal_offset between ${integer(from)} and ${integer(to)}`,
+    format: 'JSONEachRow',
+  })
+  const rows = await result.json<{ offset: number | string }>()
+  return new Set(rows.map(row => Number(row.offset)))
+}

@@ -1,0 +1,144 @@
+/**
+ * Connections for SQL that others wrote: read-only, one tenant, bounded in time, memory and size of the answer.
+ *
+ * Order matters: limits and the tenant are set first, `readonly = 1` last, and after it none of them can be changed by
+ * the query. That does not make every statement harmless (`INTO OUTFILE` and `file()` work under it): who runs a
+ * statement here has judged it first, see `services/audit/sql/guard.ts`.
+ */
+import type { Session } from 'chdb'
+import { InvariantError, UnavailableError } from '../errors.ts'
+import { type ChdbEngine, everyTenant } from './chdb.ts'
+import { literal } from './literal.ts'
+
+export type ReadLimits = {
+  readonly seconds: number
+  readonly memoryBytes: number
+  readonly resultRows: number
+  /** Of the answer in memory; the engine refuses a larger one, so it can be sent whole. */
+  readonly resultBytes: number
+}
+
+export type ReaderOptions = {
+  readonly tenant: string
+  readonly limits: ReadLimits
+  /** Query parameters as ClickHouse's HTTP interface takes them: `{name:Type}` in the SQL, the value in its escaped text form. */
+  readonly parameters: ReadonlyMap<string, string>
+  /** Settings of the caller; names and values already checked. They come before the limits and cannot lift them. */
+  readonly settings: ReadonlyMap<string, string>
+}
+
+export type ReadResult = {
+  readonly bytes: Uint8Array
+  readonly elapsedSeconds: number
+  readonly rowsRead: number
+  readonly bytesRead: number
+}
+
+export type Reader = {
+  /**
+   * Runs one statement; a FORMAT in it wins over `format`.
+   * @throws Error whose message is ClickHouse's own: `Code: N. DB::Exception: ... (NAME)`
+   * @throws UnavailableError when the server cannot be reached
+   */
+  run(sql: string, format: string): Promise<ReadResult>
+  close(): void
+}
+
+function readerSettings({ tenant, limits, settings }: ReaderOptions): Map<string, string> {
+  if (tenant === everyTenant || tenant === '') throw new InvariantError(`not a tenant: ${JSON.stringify(tenant)}`)
+  return new Map([
+    ...settings,
+    ['max_execution_time', String(limits.seconds)],
+    ['max_memory_usage', String(limits.memoryBytes)],
+    ['max_result_rows', String(limits.resultRows)],
+    ['max_result_bytes', String(limits.resultBytes)],
+    ['result_overflow_mode', 'throw'],
+    ['timeout_overflow_mode', 'throw'],
+    ['max_threads', '2'],
+    ['allow_ddl', '0'],
+    ['allow_introspection_functions', '0'],
+    // Without it a bare word counts as a SELECT.
+    ['implicit_select', '0'],
+    ['session_timezone', 'UTC'],
+    ['log_comment', tenant],
+  ])
+}
+
+/** Second lock beside the row policy in the engine's users file; on a server it is the only one we bring ourselves. */
+const tenantFilters = (tenant: string) => `{'holdfast.events': ${literal(`tenant in (${literal(tenant)}, '')`)}}`
+
+export async function openChdbReader(engine: ChdbEngine, options: ReaderOptions): Promise<Reader> {
+  const settings = [...readerSettings(options)].map(([name, value]) => `${name} = ${literal(value)}`)
+  const parameters = [...options.parameters].map(([name, value]) => `param_${name} = ${literal(value)}`)
+  const session = engine.session()
+  try {
+    await session.queryAsync(
+      [
+        'USE holdfast',
+        `SET ${[...settings, ...parameters].join(', ')}`,
+        `SET additional_table_filters = ${tenantFilters(options.tenant)}`,
+        'SET readonly = 1',
+      ].join('; '),
+    )
+  } catch (error) {
+    session.close()
+    throw error
+  }
+  return { run: (sql, format) => runOnChdb(session, sql, format), close: () => session.close() }
+}
+
+async function runOnChdb(session: Session, sql: string, format: string): Promise<ReadResult> {
+  const result = await session.queryAsync(sql, { format })
+  return {
+    bytes: result.bytes(),
+    elapsedSeconds: result.elapsed,
+    rowsRead: result.rowsRead,
+    bytesRead: result.bytesRead,
+  }
+}
+
+/** On a server the settings travel with every request; there is no session to keep. */
+export async function openServerReader(serverUrl: string, options: ReaderOptions): Promise<Reader> {
+  const url = new URL(serverUrl)
+  const headers = { authorization: `Basic ${Buffer.from(credentials(url)).toString('base64')}` }
+  url.username = ''
+  url.password = ''
+  url.pathname = '/'
+  for (const [name, value] of readerSettings(options)) url.searchParams.set(name, value)
+  for (const [name, value] of options.parameters) url.searchParams.set(`param_${name}`, value)
+  url.searchParams.set('additional_table_filters', tenantFilters(options.tenant))
+  // Conditions are evaluated after the tenant's filter, so that their errors cannot show other rows.
+  url.searchParams.set('optimize_move_to_prewhere', '0')
+  url.searchParams.set('query_plan_merge_filters', '0')
+  url.searchParams.set('database', 'holdfast')
+  url.searchParams.set('readonly', '1')
+  url.searchParams.set('wait_end_of_query', '1')
+  const aborts = new AbortController()
+  return {
+    run: (sql, format) => runOnServer({ url, headers, signal: aborts.signal }, sql, format),
+    close: () => aborts.abort(),
+  }
+}
+
+const credentials = (url: URL) => `${decodeURIComponent(url.username || 'default')}:${decodeURIComponent(url.password)}`
+
+type ServerRequest = { readonly url: URL; readonly headers: Record<string, string>; readonly signal: AbortSignal }
+
+async function runOnServer(request: ServerRequest, sql: string, format: string): Promise<ReadResult> {
+  const url = new URL(request.url)
+  url.searchParams.set('default_format', format)
+  const response = await fetch(url, { method: 'POST', body: sql, headers: request.headers, signal: request.signal }).catch(
+    (error: unknown) => {
+      throw new UnavailableError('clickhouse', 'ClickHouse does not answer.', { cause: error })
+    },
+  )
+  const bytes = new Uint8Array(await response.arrayBuffer())
+  if (!response.ok) throw new Error(new TextDecoder().decode(bytes))
+  const summary = JSON.parse(response.headers.get('x-clickhouse-summary') ?? '{}') as Record<string, string>
+  return {
+    bytes,
+    elapsedSeconds: Number(summary['elapsed_ns'] ?? 0) / 1e9,
+    rowsRead: Number(summary['read_rows'] ?? 0),
+    bytesRead: Number(summary['read_bytes'] ?? 0),
+  }
+}

@@ -4,7 +4,13 @@ import { join } from 'node:path'
 
 /** One line of the ledger. Amounts are whole cents; `id` tells every effect apart, so that tests can count them. */
 export type Entry =
-  | { readonly id: string; readonly at: string; readonly kind: 'opened'; readonly account: string; readonly cents: number }
+  | {
+      readonly id: string
+      readonly at: string
+      readonly kind: 'opened'
+      readonly account: string
+      readonly cents: number
+    }
   | {
       readonly id: string
       readonly at: string
@@ -73,7 +79,9 @@ export function openLedger(dataDir: string): Ledger {
       }
       const balance = balances.get(order.from) as number
       if (balance < order.cents) {
-        throw new Error(`Insufficient funds: ${order.from} has ${euros(balance)}, the transfer needs ${euros(order.cents)}.`)
+        throw new Error(
+          `Insufficient funds: ${order.from} has ${euros(balance)}, the transfer needs ${euros(order.cents)}.`,
+        )
       }
       const entry: Transfer = { ...stamp(), kind: 'transferred', ...order }
       append(entry)

@@ -37,7 +37,10 @@ export async function startBank({ port, dataDir }: { port: number; dataDir: stri
 }
 
 /** A client's session: its transport, and the responses that are open on it, by request id. */
-type Session = { readonly transport: StreamableHTTPServerTransport; readonly open: Map<string | number, ServerResponse> }
+type Session = {
+  readonly transport: StreamableHTTPServerTransport
+  readonly open: Map<string | number, ServerResponse>
+}
 type Deps = { readonly ledger: Ledger; readonly sessions: Map<string, Session> }
 
 async function serve(deps: Deps, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -9,7 +9,14 @@ export type BankDeps = {
 }
 
 const account = z.string().min(1).max(64)
-const transferShape = { id: z.string(), from: z.string(), to: z.string(), amount: z.number(), memo: z.string().optional(), at: z.string() }
+const transferShape = {
+  id: z.string(),
+  from: z.string(),
+  to: z.string(),
+  amount: z.number(),
+  memo: z.string().optional(),
+  at: z.string(),
+}
 
 /** An MCP server that knows nothing of Holdfast: four tools over a ledger. */
 export function createBankServer({ ledger, cutConnection }: BankDeps): McpServer {
@@ -24,7 +31,10 @@ export function createBankServer({ ledger, cutConnection }: BankDeps): McpServer
         to: account,
         amount: z.number().positive().max(1_000_000).describe('Euros, at most two decimals.'),
         memo: z.string().max(200).optional(),
-        lose_reply: z.boolean().optional().describe('For demonstrations: do it, then drop the connection without an answer.'),
+        lose_reply: z
+          .boolean()
+          .optional()
+          .describe('For demonstrations: do it, then drop the connection without an answer.'),
       },
       outputSchema: transferShape,
       annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false },
@@ -54,7 +64,8 @@ export function createBankServer({ ledger, cutConnection }: BankDeps): McpServer
     ({ account: name }) =>
       inWords(() => {
         const cents = ledger.balance(name)
-        if (cents === undefined) throw new Error(`There is no account ${name}. Accounts: ${ledger.accounts().join(', ')}.`)
+        if (cents === undefined)
+          throw new Error(`There is no account ${name}. Accounts: ${ledger.accounts().join(', ')}.`)
         return { text: `${name} has ${euros(cents)}.`, structured: { account: name, balance: cents / 100 } }
       }),
   )
@@ -69,9 +80,13 @@ export function createBankServer({ ledger, cutConnection }: BankDeps): McpServer
     },
     ({ account: name, limit = 20 }) =>
       inWords(() => {
-        const concerned = ledger.transfers().filter(({ from, to }) => name === undefined || from === name || to === name)
+        const concerned = ledger
+          .transfers()
+          .filter(({ from, to }) => name === undefined || from === name || to === name)
         const items = concerned.slice(-limit).reverse().map(shown)
-        const lines = items.map(item => `${item.at} ${item.from} -> ${item.to} ${item.amount.toFixed(2)} EUR ${item.memo ?? ''} (${item.id})`)
+        const lines = items.map(
+          item => `${item.at} ${item.from} -> ${item.to} ${item.amount.toFixed(2)} EUR ${item.memo ?? ''} (${item.id})`,
+        )
         return { text: lines.join('\n') || 'No transfers.', structured: { items } }
       }),
   )

@@ -22,7 +22,7 @@ select
     multiIf(
         t.last_type = 'call.requested', if(t.first_time < now64(3) - interval 5 minute, 'lost', 'executing'),
         t.last_type = 'call.lost' and s.is_read, 'lost',
-        t.last_type in ('call.replayed', 'call.attached', 'call.conflicted') and t.last_state != '', t.last_state,
+        t.last_type in ('call.replayed', 'call.attached') and t.last_state != '', t.last_state,
         t.last_type = 'call.attached', 'executing',
         transform(
             t.last_type,

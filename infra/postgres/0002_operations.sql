@@ -42,7 +42,7 @@ create table operations (
 ) with (fillfactor = 80);
 
 -- The twin guard is part of the claim: a second live row with the same change fails to insert.
-create unique index operations_twin on operations (tenant, keyspace, server, fingerprint, twin_slot)
+create unique index operations_twin on operations (fingerprint, tenant, keyspace, server, twin_slot)
   where state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown');
 
 -- Sweeping looks only at what a process holds: a handful of rows whatever the table's size.

@@ -23,7 +23,12 @@ export async function startHttp(deps: HttpDeps, { host, port }: { host: string; 
     route(deps, message, response).catch((error: unknown) => {
       deps.log.error({ error }, 'a request to the history failed')
       if (response.headersSent) response.destroy()
-      else respondError(response, undefined, { http: 500, code: 1002, text: 'Code: 1002. DB::Exception: Internal error. (UNKNOWN_EXCEPTION)\n' })
+      else
+        respondError(response, undefined, {
+          http: 500,
+          code: 1002,
+          text: 'Code: 1002. DB::Exception: Internal error. (UNKNOWN_EXCEPTION)\n',
+        })
     })
   })
   await new Promise<void>((resolve, reject) => {
@@ -31,7 +36,10 @@ export async function startHttp(deps: HttpDeps, { host, port }: { host: string; 
     server.listen(port, host, resolve)
   })
   const address = server.address() as AddressInfo
-  return { url: `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`, close: () => closeServer(server) }
+  return {
+    url: `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`,
+    close: () => closeServer(server),
+  }
 }
 
 /** Idle connections end at once, busy ones when their query has ended: the reader's time limit bounds that. */
@@ -52,7 +60,10 @@ async function route(deps: HttpDeps, message: IncomingMessage, response: ServerR
   return sql(deps, { message, response, url })
 }
 
-async function sql(deps: HttpDeps, { message, response, url }: { message: IncomingMessage; response: ServerResponse; url: URL }): Promise<void> {
+async function sql(
+  deps: HttpDeps,
+  { message, response, url }: { message: IncomingMessage; response: ServerResponse; url: URL },
+): Promise<void> {
   const refused = (refusal: Refusal) => respondError(response, undefined, refusalToWire(refusal))
   const reading = await authorize(deps.authenticate, secretOf(message, url))
   if (isRefusal(reading)) return refused(reading)
@@ -60,7 +71,8 @@ async function sql(deps: HttpDeps, { message, response, url }: { message: Incomi
   if (isRefusal(request)) return refused(request)
   // A GET without a statement is what ClickHouse answers with Ok.
   if (request.sql.trim() === '' && message.method === 'GET') return plain(response, 200, 'Ok.\n')
-  if (request.sql.trim() === '') return refused(refuse('SYNTAX_ERROR', 'Send one SQL statement, such as: SELECT * FROM holdfast.calls LIMIT 10.'))
+  if (request.sql.trim() === '')
+    return refused(refuse('SYNTAX_ERROR', 'Send one SQL statement, such as: SELECT * FROM holdfast.calls LIMIT 10.'))
   const answer = await runSql(deps, reading.tenant, request)
   if ('http' in answer) return respondError(response, request.queryId, answer)
   return respondAnswer(response, request, answer)

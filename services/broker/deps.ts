@@ -23,6 +23,8 @@ export type AttemptRequest = {
   readonly caller: Pick<Caller, 'agent' | 'conversation'>
   /** Monotonic milliseconds: past it nothing may be sent. */
   readonly deadline: number
+  /** Milliseconds after which an answer is no longer waited for. */
+  readonly timeoutMs: number
 }
 
 /** What broker needs of a tool's settings. */
@@ -36,6 +38,8 @@ export type ToolRules = {
 }
 
 export type Settings = {
+  /** The configured server whose keys are recorded under this name. */
+  readonly serverOf: (scope: string) => string
   readonly lane: (server: string) => LaneLimits
   readonly tool: (server: string, tool: string) => ToolRules
 }

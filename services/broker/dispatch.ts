@@ -2,7 +2,6 @@
  * One attempt: sent at most once, after its intent is committed (I1, I6), and followed to its end. The request is never
  * cancelled and never repeated; what was seen decides (design section 3).
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { isAnswerable } from '../../shared/call/decide.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { classify, type Seen } from '../../shared/call/seen.ts'
@@ -20,7 +19,7 @@ export async function dispatch(broker: Broker, held: Held): Promise<void> {
   const { server, tool } = held.command
   const rules = broker.settings.tool(server, tool)
   const startedAt = broker.clock.now()
-  const attempt = send(broker, held)
+  const attempt = send(broker, held, rules)
   try {
     const inTime = await withinTimeout(attempt, rules.timeoutMs)
     if (inTime !== undefined) return await conclude(broker, held, rules, { seen: inTime, startedAt })
@@ -34,17 +33,19 @@ export async function dispatch(broker: Broker, held: Held): Promise<void> {
   finish(broker, held)
 }
 
-function send(broker: Broker, { command, operation }: Held): Promise<Seen> {
+function send(broker: Broker, { command, operation }: Held, rules: ToolRules): Promise<Seen> {
   const owner = operation.state === 'executing' ? operation.owner : ''
   const untilDispatchBy = broker.monotonic() + (command.dispatchBy - broker.clock.now())
   return broker.upstreams.dispatch({
-    server: command.server,
+    server: broker.settings.serverOf(command.server),
     tool: command.tool,
     argumentsJson: command.arguments,
     ...(command.meta && { meta: command.meta }),
     ...(command.inputs && { inputs: inputsOf(command.inputs) }),
     caller: { agent: command.caller.agent, ...(command.caller.conversation && { conversation: command.caller.conversation }) },
     deadline: Math.min(broker.owner.deadline(owner), untilDispatchBy),
+    // Only after its late window is a request given up: until then the connection stays open for an answer.
+    timeoutMs: rules.timeoutMs + rules.lateWindowMs,
   })
 }
 
@@ -53,14 +54,12 @@ const inputsOf = ({ requestState, inputResponses }: { requestState?: string | un
   inputResponses,
 })
 
-async function withinTimeout(attempt: Promise<Seen>, timeoutMs: number): Promise<Seen | undefined> {
-  const timer = new AbortController()
-  const timeout = sleep(timeoutMs, undefined, { signal: timer.signal }).catch(() => undefined)
-  try {
-    return await Promise.race([attempt, timeout])
-  } finally {
-    timer.abort()
-  }
+/** What the attempt came to, or undefined once the time is over. The attempt itself goes on. */
+function withinTimeout(attempt: Promise<Seen>, timeoutMs: number): Promise<Seen | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, timeoutMs, undefined)
+    attempt.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
 }
 
 async function timeOut(broker: Broker, held: Held): Promise<void> {
@@ -86,8 +85,7 @@ async function awaitLate(
   rules: ToolRules,
   { attempt, startedAt }: { attempt: Promise<Seen>; startedAt: number },
 ): Promise<void> {
-  const seen = await withinTimeout(attempt, rules.lateWindowMs)
-  if (seen !== undefined) await record(broker, held, rules, { seen, startedAt })
+  await record(broker, held, rules, { seen: await attempt, startedAt })
 }
 
 /** The answer in time: record it, tell who waits, and let the next call have the slot. */

@@ -1,4 +1,3 @@
-import type { Logger } from 'pino'
 import type { BrokerPort } from '../../shared/call/broker-port.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import type { Journal } from '../../shared/journal/port.ts'
@@ -43,6 +42,9 @@ export type FrontUpstreams = {
   onToolsChanged?(server: string, callback: () => void): () => void
 }
 
+/** The part of a pino logger that is used here. */
+export type Log = Readonly<Record<'debug' | 'info' | 'warn' | 'error', (fields: object, message: string) => void>>
+
 /** Everything a front function may use. Built once, in `start.ts`. */
 export type Front = {
   readonly settings: FrontSettings
@@ -55,7 +57,7 @@ export type Front = {
   /** Database time, never ahead of it; milliseconds. */
   readonly clock: { now(): number }
   readonly ids: { ulid(): string }
-  readonly log: Logger
+  readonly log: Log
   /** Keys the commitments of arguments and results. */
   readonly secret: string
   /** The name under which broker reaches this front. */

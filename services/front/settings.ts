@@ -1,5 +1,9 @@
 /** What front reads from the configuration, in the words of its own questions. */
 import type { Effect } from '../../shared/call/effect.ts'
+import type { Config } from '../../shared/config/load.ts'
+import { agentSettings, scopeName, serverOfScope, toolSettings } from '../../shared/config/settings.ts'
+import { authorize } from '../../shared/policy/authorize.ts'
+import { effectOf } from '../../shared/policy/effect.ts'
 
 export type Verdict = { readonly verdict: 'allow' | 'deny'; readonly rule: string; readonly version: string }
 
@@ -24,3 +28,18 @@ export type FrontSettings = {
   /** Calls that may wait at a time. */
   readonly waiting: number
 }
+
+export const frontSettings = (config: Config): FrontSettings => ({
+  servers: Object.keys(config.servers),
+  scopeName: server => scopeName(config, server),
+  serverOfScope: name => serverOfScope(config, name),
+  authorize: (agent, server, tool) => authorize({ config, agent, server, tool }),
+  effect: (server, tool, annotations) => effectOf({ config, server, tool, annotations }),
+  keyArgument: (server, tool) => toolSettings(config, server, tool).key,
+  hostNamesKeys: agent => agentSettings(config, agent)?.hostNamesKeys ?? false,
+  audit: (server, tool) => toolSettings(config, server, tool).audit,
+  readTimeoutMs: (server, tool) => toolSettings(config, server, tool).timeoutMs,
+  waitMs: server => config.servers[server]?.wait ?? config.limits.wait,
+  bodyBytes: config.limits.bodyBytes,
+  waiting: config.limits.waiting,
+})

@@ -65,7 +65,9 @@ async function loadChdb(): Promise<typeof import('chdb')> {
     return await import('chdb')
   } catch (error) {
     throw new ConfigError(
-      [`The embedded history (chDB) does not run on ${process.platform} ${process.arch}: set CLICKHOUSE_URL to a ClickHouse server.`],
+      [
+        `The embedded history (chDB) does not run on ${process.platform} ${process.arch}: set CLICKHOUSE_URL to a ClickHouse server.`,
+      ],
       { cause: error },
     )
   }
@@ -76,7 +78,9 @@ function openSession(open: () => Session, folder: string): Session {
     return open()
   } catch (error) {
     throw new ConfigError(
-      [`The history in ${folder} could not be opened: stop the process that holds it, or set HOLDFAST_DATA to another folder.`],
+      [
+        `The history in ${folder} could not be opened: stop the process that holds it, or set HOLDFAST_DATA to another folder.`,
+      ],
       { cause: error },
     )
   }

@@ -2,7 +2,7 @@
  * The history's store, brought to the current schema: ClickHouse's engine in this process, or a ClickHouse server.
  * Owns every connection to it. What differs between the two ends here.
  */
-import { type ClickHouseClient, createClient } from '@clickhouse/client'
+import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { ConfigError, UnavailableError } from '../errors.ts'
 import { type ChdbEngine, everyTenant, openChdb } from './chdb.ts'
 import { literal } from './literal.ts'
@@ -83,7 +83,7 @@ async function chdbClient(engine: ChdbEngine): Promise<ClickHouseClient> {
 }
 
 /** Longer than `insertLimitSeconds`, so that the server's own limit ends an insert before our patience does. */
-const requestTimeoutMs = 60_000
+const requestTimeoutMs = 30_000
 
 async function connectServer(at: Exclude<ClickhouseAt, { path: string }>): Promise<Clickhouse> {
   const client = serverClient(at.url)
@@ -108,12 +108,17 @@ function serverClient(url: string): ClickHouseClient {
     return createClient({
       url,
       request_timeout: requestTimeoutMs,
+      // Its errors are ours to log, once.
+      log: { level: ClickHouseLogLevel.OFF },
       clickhouse_settings: { log_comment: everyTenant, async_insert: 0 },
     })
   } catch (error) {
-    throw new ConfigError(['CLICKHOUSE_URL is not an address of a ClickHouse server, such as http://user:secret@host:8123.'], {
-      cause: error,
-    })
+    throw new ConfigError(
+      ['CLICKHOUSE_URL is not an address of a ClickHouse server, such as http://user:secret@host:8123.'],
+      {
+        cause: error,
+      },
+    )
   }
 }
 

@@ -59,10 +59,14 @@ function refuseSurprises(known: readonly Migration[], applied: ReadonlyMap<numbe
   for (const [version, checksum] of applied) {
     const migration = known.find(candidate => candidate.version === version)
     if (!migration) {
-      throw new ConfigError([`The history has schema version ${version}, which this Holdfast does not know: run the newer release.`])
+      throw new ConfigError([
+        `The history has schema version ${version}, which this Holdfast does not know: run the newer release.`,
+      ])
     }
     if (migration.checksum !== checksum) {
-      throw new ConfigError([`${migration.name} was changed after it had been applied to this history: restore the released file.`])
+      throw new ConfigError([
+        `${migration.name} was changed after it had been applied to this history: restore the released file.`,
+      ])
     }
   }
 }

@@ -28,7 +28,8 @@ export function compileAmbiguous(source: string): CompiledExpression {
     const run = environment.parse(source)
     const checked = run.check()
     if (!checked.valid) return { problem: firstLine(checked.error) }
-    if (checked.type !== 'bool' && checked.type !== 'dyn') return { problem: `it gives ${checked.type}, not true or false` }
+    if (checked.type !== 'bool' && checked.type !== 'dyn')
+      return { problem: `it gives ${checked.type}, not true or false` }
     const names = variablesOf(run.ast)
     return { test: raw => isAmbiguous(run, names, raw) }
   } catch (error) {
@@ -65,4 +66,5 @@ function variablesOf(node: unknown, found = new Set<string>()): Set<string> {
   return found
 }
 
-const firstLine = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
+const firstLine = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''

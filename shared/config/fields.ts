@@ -11,12 +11,17 @@ export type Field = {
   readonly description: string
 }
 
-type Peeled = { readonly schema: z.ZodType; readonly optional: boolean; readonly fallback: unknown; readonly notes: Notes }
-type Notes = { readonly description?: string; readonly kind?: string }
+type Peeled = {
+  readonly schema: z.ZodType
+  readonly optional: boolean
+  readonly fallback: unknown
+  readonly notes: Notes
+}
+type Notes = { readonly description?: string | undefined; readonly kind?: string | undefined }
 
 /** Takes off `optional` and `prefault`, keeping what they and their notes say; the outermost note wins. */
 function peel(schema: z.ZodType): Peeled {
-  const notes: Notes = schema.meta() ?? {}
+  const notes = (schema.meta() ?? {}) as Notes
   if (!(schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault)) {
     return { schema, optional: false, fallback: undefined, notes }
   }

@@ -10,8 +10,7 @@ export type PlaceholderValues = {
   readonly dataDir: string
 }
 
-// `$${` is a literal `${`, for commands that have placeholders of their own.
-const pattern = /\$\$\{|\$\{([^}]*)\}?/g
+const pattern = /\$\{([^}]*)\}?/g
 
 const valueOf = (name: string, values: PlaceholderValues): string | undefined => {
   if (name === 'data') return resolve(values.dataDir)
@@ -20,7 +19,7 @@ const valueOf = (name: string, values: PlaceholderValues): string | undefined =>
 
 /** Names inside `${…}`, in their order: `env:TOKEN`, `data`, or whatever else was written. */
 export const placeholdersIn = (text: string): string[] =>
-  [...text.matchAll(pattern)].flatMap(match => (match[1] === undefined ? [] : [match[1]]))
+  [...text.matchAll(pattern)].map(([whole, name]) => (whole.endsWith('}') ? (name ?? '') : `${name} without its end`))
 
 /** Names of the environment variables that the text asks for. */
 export const secretsIn = (text: string): string[] =>
@@ -30,7 +29,7 @@ export const secretsIn = (text: string): string[] =>
 export function placeholderProblems(text: string, values: PlaceholderValues): string[] {
   return placeholdersIn(text).flatMap(name => {
     if (name !== 'data' && !/^env:[A-Za-z_][A-Za-z0-9_]*$/.test(name)) {
-      return [`\${${name}} is not a placeholder (write \${env:NAME} or \${data}; \$\${ stands for a literal \${)`]
+      return [`\${${name}} is not a placeholder (write \${env:NAME} or \${data})`]
     }
     if (valueOf(name, values) === undefined) return [`the environment variable ${name.slice(4)} is not set (set it)`]
     return []
@@ -39,4 +38,7 @@ export function placeholderProblems(text: string, values: PlaceholderValues): st
 
 /** The text with every placeholder replaced. Call it only on a loaded configuration; what is missing becomes empty. */
 export const expand = (text: string, values: PlaceholderValues): string =>
-  text.replace(pattern, (_, name: string | undefined) => (name === undefined ? '${' : (valueOf(name, values) ?? '')))
+  text.replace(pattern, (_, name: string) => valueOf(name, values) ?? '')
+
+/** Only `${data}` replaced: for headers and variables, whose secrets `shared/upstream` resolves when it connects. */
+export const expandData = (text: string, dataDir: string): string => text.replaceAll('${data}', resolve(dataDir))

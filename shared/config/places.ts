@@ -23,7 +23,7 @@ export function readYaml(text: string): YamlFile {
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true })
   const problems = [...document.errors, ...document.warnings].map(error => ({
     place: placeOf(error.pos[0]),
-    message: wordsOf(error.code, error.message, text.slice(...error.pos)),
+    message: wordsOf(error.code, error.message, nameFrom(text.slice(error.pos[0]))),
   }))
   const onlyRepeats = document.errors.every(error => error.code === 'DUPLICATE_KEY')
   const place: YamlFile['place'] = problem => placeOf(offsetOf(document.contents, problem, document))
@@ -37,13 +37,20 @@ export function readYaml(text: string): YamlFile {
   }
 }
 
+/** The name of a setting that the text begins with. */
+const nameFrom = (text: string): string => /^("[^"]*"|'[^']*'|[^\s:,{}[\]]+)/.exec(text)?.[0] ?? text.slice(0, 1)
+
 function wordsOf(code: string, message: string, source: string): string {
   if (code === 'DUPLICATE_KEY') return `\`${source}\` is set twice (keep one)`
   if (code === 'NON_STRING_KEY') return `\`${source}\` is not a name (put it in quotes)`
   return `this is not YAML: ${message} (correct it)`
 }
 
-function offsetOf(root: unknown, { path, at }: Pick<Problem, 'path' | 'at'>, document: Parameters<typeof isAlias>[0] & object): number {
+function offsetOf(
+  root: unknown,
+  { path, at }: Pick<Problem, 'path' | 'at'>,
+  document: Parameters<typeof isAlias>[0] & object,
+): number {
   let node = root
   let offset = startOf(root) ?? 0
   for (const [index, segment] of path.entries()) {

@@ -46,4 +46,7 @@ function nameOf(path: readonly PropertyKey[]): string {
 }
 
 const valueAt = (value: unknown, path: readonly PropertyKey[]): unknown =>
-  path.reduce<unknown>((current, segment) => (current as Record<PropertyKey, unknown> | null | undefined)?.[segment], value)
+  path.reduce<unknown>(
+    (current, segment) => (current as Record<PropertyKey, unknown> | null | undefined)?.[segment],
+    value,
+  )

@@ -2,7 +2,6 @@
  * What one setting cannot know of another: names that refer to each other, addresses, placeholders. Works on the file's
  * data as it is, right or wrong elsewhere, so that every problem is told at once; what has the wrong type is left to the schema.
  */
-import { matches, splitGlob } from './globs.ts'
 import { suggestion } from './nearest.ts'
 import { expand, type PlaceholderValues, placeholderProblems } from './placeholders.ts'
 import type { Problem } from './problems.ts'
@@ -18,7 +17,9 @@ export function referenceProblems(value: unknown, values: PlaceholderValues): Pr
   const roles = namedIn(value, 'roles')
   const agents = namedIn(value, 'agents')
   return [
-    ...(isRecord(value) && 'servers' in value && servers.length === 0 ? [wrong(['servers'], 'is empty (add a server)')] : []),
+    ...(isRecord(value) && 'servers' in value && servers.length === 0
+      ? [wrong(['servers'], 'is empty (add a server)')]
+      : []),
     ...servers.flatMap(server => serverNameProblems(server.name, server.path)),
     ...[...roles, ...agents].flatMap(entry => plainNameProblems(entry.name, entry.path)),
     ...servers.flatMap(server => transportProblems(server, values)),
@@ -32,7 +33,8 @@ export function referenceProblems(value: unknown, values: PlaceholderValues): Pr
 }
 
 function serverNameProblems(name: string, path: Path): Problem[] {
-  if (!nameRules.server.pattern.test(name)) return [badName(path, `server name \`${name}\` must be ${nameRules.server.words}`)]
+  if (!nameRules.server.pattern.test(name))
+    return [badName(path, `server name \`${name}\` must be ${nameRules.server.words}`)]
   if (reservedServers.includes(name)) return [badName(path, `server name \`${name}\` is reserved (choose another)`)]
   return []
 }
@@ -48,29 +50,41 @@ function transportProblems({ name, path, settings }: Named, values: PlaceholderV
   if (!has('url') && !has('command')) problems.push(wrong(path, 'has neither `url` nor `command` (add one)', name))
   for (const setting of has('command') ? ['headers'] : has('url') ? ['env', 'cwd'] : []) {
     const owner = setting === 'headers' ? '`url`' : '`command`'
-    if (has(setting)) problems.push(badName([...path, setting], `\`${setting}\` belongs to a server with ${owner} (remove it)`))
+    if (has(setting))
+      problems.push(badName([...path, setting], `\`${setting}\` belongs to a server with ${owner} (remove it)`))
   }
-  const texts = [...textsIn(settings, path, 'url'), ...textsIn(settings, path, 'command'), ...textsIn(settings, path, 'cwd')]
+  const texts = [
+    ...textsIn(settings, path, 'url'),
+    ...textsIn(settings, path, 'command'),
+    ...textsIn(settings, path, 'cwd'),
+  ]
   const headers = textsIn(settings, path, 'headers')
   for (const { text, path: at } of [...texts, ...headers, ...textsIn(settings, path, 'env')]) {
     problems.push(...placeholderProblems(text, values).map(message => ({ path: at, at: 'value' as const, message })))
   }
-  return [...problems, ...textsIn(settings, path, 'url').flatMap(url => urlProblems(url, values)), ...headers.flatMap(header => headerProblems(header, values))]
+  return [
+    ...problems,
+    ...textsIn(settings, path, 'url').flatMap(url => urlProblems(url, values)),
+    ...headers.flatMap(header => headerProblems(header, values)),
+  ]
 }
 
 function urlProblems({ text, path }: Text, values: PlaceholderValues): Problem[] {
   if (placeholderProblems(text, values).length > 0) return []
   const expanded = expand(text, values)
   const url = URL.canParse(expanded) ? new URL(expanded) : undefined
-  if (!url || !['http:', 'https:'].includes(url.protocol)) return [wrong(path, 'is not an http or https address (write http://host:port/mcp)')]
-  if (url.username || url.password) return [wrong(path, 'holds a name or password (send it as a header with ${env:NAME})')]
+  if (!url || !['http:', 'https:'].includes(url.protocol))
+    return [wrong(path, 'is not an http or https address (write http://host:port/mcp)')]
+  if (url.username || url.password)
+    return [wrong(path, 'holds a name or password (send it as a header with ${env:NAME})')]
   return []
 }
 
 /** Says nothing of a value, which may be a secret. */
 function headerProblems({ text, path }: Text, values: PlaceholderValues): Problem[] {
   const name = String(path.at(-1))
-  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) return [badName(path, `\`${name}\` is not a header name (use letters, digits and -)`)]
+  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name))
+    return [badName(path, `\`${name}\` is not a header name (use letters, digits and -)`)]
   if (placeholderProblems(text, values).length > 0) return []
   const isPlain = /^[\t\x20-\x7e]*$/.test(expand(text, values))
   return isPlain ? [] : [wrong(path, 'has characters that cannot stand in a header (use printable ASCII on one line)')]
@@ -82,16 +96,19 @@ function auditProblems({ path, settings }: Named): Problem[] {
   const defaults = isRecord(settings.defaults) ? [{ settings: settings.defaults, path: [...path, 'defaults'] }] : []
   return [...named, ...defaults]
     .filter(tool => tool.settings.effect === 'write' && tool.settings.audit === 'best-effort')
-    .map(tool => wrong([...tool.path, 'audit'], 'cannot be best-effort for a write (remove it: writes are on record first)'))
+    .map(tool =>
+      wrong([...tool.path, 'audit'], 'cannot be best-effort for a write (remove it: writes are on record first)'),
+    )
 }
 
+/** A deny that names a server wrongly would silently deny nothing. */
 function globProblems({ path, settings }: Named, servers: readonly Named[]): Problem[] {
   const globs = [...textsIn(settings, path, 'allow'), ...textsIn(settings, path, 'deny')]
   const names = servers.map(server => server.name)
   return globs.flatMap(({ text, path: at }) => {
-    const { serverPart } = splitGlob(text)
-    if (names.some(name => matches(serverPart, name))) return []
-    return [{ path: at, at: 'value' as const, message: `\`${text}\` names no server (${suggestion(serverPart, names)})` }]
+    const server = text.slice(0, Math.max(0, text.indexOf(':')))
+    if (server === '' || server.includes('*') || names.includes(server)) return []
+    return [{ path: at, at: 'value' as const, message: `\`${text}\` names no server (${suggestion(server, names)})` }]
   })
 }
 
@@ -99,7 +116,11 @@ function roleProblems({ path, settings }: Named, roles: readonly Named[]): Probl
   const names = roles.map(role => role.name)
   return textsIn(settings, path, 'roles')
     .filter(({ text }) => !names.includes(text))
-    .map(({ text, path: at }) => ({ path: at, at: 'value', message: `there is no role \`${text}\` (${suggestion(text, names)})` }))
+    .map(({ text, path: at }) => ({
+      path: at,
+      at: 'value',
+      message: `there is no role \`${text}\` (${suggestion(text, names)})`,
+    }))
 }
 
 /** An old name leads to one successor and is not in use; otherwise two would share keys that each believes its own. */
@@ -108,10 +129,13 @@ function formerlyProblems(entries: readonly Named[], what: string): Problem[] {
     const old = settings.formerly
     if (typeof old !== 'string') return []
     const at = [...path, 'formerly']
-    if (entries.some(entry => entry.name === old)) return [wrong(at, `names \`${old}\`, which is still ${what === 'agent' ? 'an' : 'a'} ${what} here (remove one)`)]
+    if (entries.some(entry => entry.name === old))
+      return [wrong(at, `names \`${old}\`, which is still ${what === 'agent' ? 'an' : 'a'} ${what} here (remove one)`)]
     const first = entries.findIndex(entry => entry.settings.formerly === old)
     const other = entries[first]?.name ?? ''
-    return first < index ? [wrong(at, `names \`${old}\`, which \`${other}\` of the same list already is (\`${name}\` needs its own keys)`)] : []
+    return first < index
+      ? [wrong(at, `names \`${old}\`, which \`${other}\` of the same list already is (\`${name}\` needs its own keys)`)]
+      : []
   })
 }
 
@@ -126,7 +150,11 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 function namedIn(value: unknown, list: string): Named[] {
   const entries = isRecord(value) ? value[list] : undefined
   if (!isRecord(entries)) return []
-  return Object.entries(entries).map(([name, settings]) => ({ name, path: [list, name], settings: isRecord(settings) ? settings : {} }))
+  return Object.entries(entries).map(([name, settings]) => ({
+    name,
+    path: [list, name],
+    settings: isRecord(settings) ? settings : {},
+  }))
 }
 
 /** The texts of a setting: itself, or the entries of the list or mapping it is. */
@@ -134,10 +162,17 @@ function textsIn(settings: Record<string, unknown>, path: Path, setting: string)
   const value = settings[setting]
   const at = [...path, setting]
   if (typeof value === 'string') return [{ text: value, path: at }]
-  if (Array.isArray(value)) return value.flatMap((text, index) => (typeof text === 'string' ? [{ text, path: [...at, index] }] : []))
+  if (Array.isArray(value))
+    return value.flatMap((text, index) => (typeof text === 'string' ? [{ text, path: [...at, index] }] : []))
   if (!isRecord(value)) return []
-  return Object.entries(value).flatMap(([name, text]) => (typeof text === 'string' ? [{ text, path: [...at, name] }] : []))
+  return Object.entries(value).flatMap(([name, text]) =>
+    typeof text === 'string' ? [{ text, path: [...at, name] }] : [],
+  )
 }
 
-const wrong = (path: Path, words: string, name = String(path.at(-1))): Problem => ({ path, at: 'value', message: `\`${name}\` ${words}` })
+const wrong = (path: Path, words: string, name = String(path.at(-1))): Problem => ({
+  path,
+  at: 'value',
+  message: `\`${name}\` ${words}`,
+})
 const badName = (path: Path, message: string): Problem => ({ path, at: 'key', message })

@@ -11,7 +11,10 @@ import { parseDuration, parseSize } from './units.ts'
 export const nameRules = {
   server: { pattern: /^[a-z0-9-]{1,16}$/, words: '1 to 16 of a-z, 0-9 and -' },
   /** Agents, roles, keyspaces, tenants. */
-  plain: { pattern: /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/, words: '1 to 64 of letters, digits and . _ @ -, beginning with a letter or digit' },
+  plain: {
+    pattern: /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/,
+    words: '1 to 64 of letters, digits and . _ @ -, beginning with a letter or digit',
+  },
 } as const
 
 /** Tools of this server would be exposed as `holdfast__…`, and `holdfast_*` are Holdfast's own. */
@@ -23,7 +26,13 @@ export const toolDefaults = { retention: '30d', twins: 'refuse', audit: 'require
 const durationWords = 'must be a duration (write 500ms, 30s, 5m, 2h or 30d)'
 const sizeWords = 'must be a size (write 512B, 64KiB, 4MiB or 1GiB)'
 
-const measured = (kind: string, words: string, parse: (text: string) => number | undefined, least: string, most: string) =>
+const measured = (
+  kind: string,
+  words: string,
+  parse: (text: string) => number | undefined,
+  least: string,
+  most: string,
+) =>
   z
     .string({ error: words })
     .transform((text, context) => {
@@ -41,7 +50,11 @@ const size = (least: string, most: string) => measured('size', sizeWords, parseS
 
 const count = (least: number, most: number) => {
   const words = `must be a whole number, ${least} to ${most}`
-  return z.int({ error: words }).min(least, words).max(most, words).meta({ kind: `whole number, ${least} to ${most}` })
+  return z
+    .int({ error: words })
+    .min(least, words)
+    .max(most, words)
+    .meta({ kind: `whole number, ${least} to ${most}` })
 }
 
 const text = z.string({ error: 'must be text (put it in quotes)' }).min(1, 'is empty (write something or leave it out)')
@@ -84,7 +97,9 @@ const tool = z.strictObject({
     ),
   timeout: duration('10ms', '24h')
     .optional()
-    .describe("How long Holdfast waits for the server's answer before it records `unknown`. Default: the server's `timeout`."),
+    .describe(
+      "How long Holdfast waits for the server's answer before it records `unknown`. Default: the server's `timeout`.",
+    ),
   ambiguousWhen: ambiguousWhen
     .optional()
     .describe(
@@ -108,7 +123,10 @@ const tool = z.strictObject({
     .describe('Where the idempotency key stands when it is one of the arguments of the tool itself.'),
   recover: z
     .any()
-    .refine(value => value === undefined, 'this version does not settle unknowns by itself (remove `recover`; a late answer or a person settles them)')
+    .refine(
+      value => value === undefined,
+      'cannot be used: this version does not settle unknowns by itself (remove it; only a late answer settles them)',
+    )
     .optional()
     .meta({ kind: 'refused' })
     .describe('Not in this version: a configuration that asks for it is refused rather than half obeyed.'),
@@ -118,38 +136,62 @@ const mappingOf = <Value extends z.ZodType>(what: string, value: Value) =>
   z.record(z.string(), value, { error: `must be a mapping of ${what}` })
 
 const server = z.strictObject({
-  url: text.optional().describe('Address of a Streamable HTTP server. One of `url` and `command` is needed. Takes placeholders.'),
+  url: text
+    .optional()
+    .describe('Address of a Streamable HTTP server. One of `url` and `command` is needed. Takes placeholders.'),
   command: z
     .array(text, { error: 'must be a list (write [npx, some-server, --flag])' })
     .min(1, 'is empty (write [npx, some-server, --flag])')
     .max(256)
     .optional()
     .meta({ kind: 'list of text' })
-    .describe('Program and arguments of a stdio server that Holdfast starts and owns, without a shell. Takes placeholders.'),
+    .describe(
+      'Program and arguments of a stdio server that Holdfast starts and owns, without a shell. Takes placeholders.',
+    ),
   env: mappingOf('variable to text', z.string({ error: 'must be text (put it in quotes)' }))
     .optional()
     .meta({ kind: 'mapping of variable to text' })
-    .describe('For `command`: environment variables besides the basic ones (PATH, HOME and the like). Takes placeholders.'),
+    .describe(
+      'For `command`: environment variables besides the basic ones (PATH, HOME and the like). Takes placeholders.',
+    ),
   cwd: text
     .optional()
-    .describe('For `command`: the folder it runs in. Default: the folder of the configuration file, which relative paths also start from. Takes placeholders.'),
+    .describe(
+      'For `command`: the folder it runs in. Default: the folder of the configuration file, which relative paths also start from. Takes placeholders.',
+    ),
   headers: mappingOf('header to text', z.string({ error: 'must be text (put it in quotes)' }))
     .optional()
     .meta({ kind: 'mapping of header to text' })
-    .describe('For `url`: headers of every request, such as `Authorization: "Bearer ${env:TOKEN}"`. Takes placeholders; never logged.'),
+    .describe(
+      'For `url`: headers of every request, such as `Authorization: "Bearer ${env:TOKEN}"`. Takes placeholders; never logged.',
+    ),
   sessions: z
     .enum(['agent', 'shared', 'conversation'])
     .prefault('agent')
     .describe('Who shares a session with the server: one for each agent, one for all, or one for each conversation.'),
   concurrency: count(1, 10_000).prefault(16).describe('Calls in flight, for each broker process.'),
-  queue: count(0, 100_000).prefault(256).describe('Accepted calls that may wait for a slot, for each broker process. More are `not_executed`.'),
-  timeout: duration('10ms', '24h').prefault('30s').describe("How long Holdfast waits for an answer before it records `unknown`."),
-  connectTimeout: duration('10ms', '5m').prefault('10s').describe('How long opening a connection and the handshake may take. Nothing of a call is sent before.'),
-  wait: duration('0s', '50s').optional().describe("How long an agent is kept waiting for a running call before it is told `pending`. Default: `limits.wait`."),
-  lateWindow: duration('0s', '24h').prefault('10m').describe('How long a request stays open after its time-out, so that a late answer can settle the `unknown`.'),
+  queue: count(0, 100_000)
+    .prefault(256)
+    .describe('Accepted calls that may wait for a slot, for each broker process. More are `not_executed`.'),
+  timeout: duration('10ms', '24h')
+    .prefault('30s')
+    .describe('How long Holdfast waits for an answer before it records `unknown`.'),
+  connectTimeout: duration('10ms', '5m')
+    .prefault('10s')
+    .describe('How long opening a connection and the handshake may take. Nothing of a call is sent before.'),
+  wait: duration('0s', '50s')
+    .optional()
+    .describe(
+      'How long an agent is kept waiting for a running call before it is told `pending`. Default: `limits.wait`.',
+    ),
+  lateWindow: duration('0s', '24h')
+    .prefault('10m')
+    .describe('How long a request stays open after its time-out, so that a late answer can settle the `unknown`.'),
   formerly: serverName
     .optional()
-    .describe('The name this server had when its keys were made. Keys are recorded under it, so a renamed server still finds them. Keep it through further renames.'),
+    .describe(
+      'The name this server had when its keys were made. Keys are recorded under it, so a renamed server still finds them. Keep it through further renames.',
+    ),
   defaults: tool.prefault({}).describe('Settings for all tools of this server; the same as under `tools`.'),
   tools: mappingOf('tool to settings', tool).prefault({}).describe("Settings by the server's own tool names."),
 })
@@ -167,12 +209,16 @@ const agent = z.strictObject({
     .describe('Roles of the agent. Without one it may call nothing.'),
   keyspace: plainName
     .optional()
-    .describe("Where the agent's keys are unique. Default: its own name. Agents that name the same keyspace share keys and outcomes."),
+    .describe(
+      "Where the agent's keys are unique. Default: its own name. Agents that name the same keyspace share keys and outcomes.",
+    ),
   tenant: plainName.prefault('default').describe('Whose data the calls are. Agents of another tenant never see them.'),
   keys: z
     .enum(['model', 'host'])
     .prefault('model')
-    .describe('Who names the change: the model, by the argument `idempotency_key` in every schema, or the host program, by header or `_meta`; then the model does not see the argument.'),
+    .describe(
+      'Who names the change: the model, by the argument `idempotency_key` in every schema, or the host program, by header or `_meta`; then the model does not see the argument.',
+    ),
   formerly: plainName
     .optional()
     .describe('The name this agent had when its keys were made: its keyspace. Keep it through further renames.'),
@@ -184,16 +230,28 @@ const agent = z.strictObject({
 
 const limits = z.strictObject({
   bodyBytes: size('1KiB', '64MiB').prefault('4MiB').describe('Largest request body that is read.'),
-  resultBytes: size('1KiB', '256MiB').prefault('16MiB').describe('Largest answer of a server that is read. A larger one to a write is `unknown`.'),
-  wait: duration('0s', '50s').prefault('40s').describe('How long an agent is kept waiting for a running call before it is told `pending`. Some clients give up at 60 s.'),
-  waiting: count(1, 100_000).prefault(2000).describe('Calls that may wait for an answer at one front process. More are refused before they claim a key.'),
+  resultBytes: size('1KiB', '256MiB')
+    .prefault('16MiB')
+    .describe('Largest answer of a server that is read. A larger one to a write is `unknown`.'),
+  wait: duration('0s', '50s')
+    .prefault('40s')
+    .describe(
+      'How long an agent is kept waiting for a running call before it is told `pending`. Some clients give up at 60 s.',
+    ),
+  waiting: count(1, 100_000)
+    .prefault(2000)
+    .describe('Calls that may wait for an answer at one front process. More are refused before they claim a key.'),
 })
 
 export const settingsSchema = z.strictObject(
   {
-    servers: mappingOf('server name to settings', server).describe('MCP servers behind Holdfast, by the name agents see. The name is part of every key of that server.'),
+    servers: mappingOf('server name to settings', server).describe(
+      'MCP servers behind Holdfast, by the name agents see. The name is part of every key of that server.',
+    ),
     roles: mappingOf('role name to settings', role).prefault({}).describe('What groups of agents may call.'),
-    agents: mappingOf('agent name to settings', agent).prefault({}).describe('Who may call. API keys are made for an agent with `holdfast keys create`.'),
+    agents: mappingOf('agent name to settings', agent)
+      .prefault({})
+      .describe('Who may call. API keys are made for an agent with `holdfast keys create`.'),
     limits: limits.prefault({}).describe('Limits of every front process.'),
   },
   { error: 'must be a mapping with `servers`, `roles` and `agents`' },

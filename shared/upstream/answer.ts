@@ -12,7 +12,8 @@ export type Reading =
   | { readonly kind: 'invalid'; readonly message: string }
 
 type Fields = Readonly<Record<string, unknown>>
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
  * Reads one JSON text (an HTTP body, the data of one SSE event, a stdio line).
@@ -74,7 +75,7 @@ function errorSeen(text: string, error: Fields, http: number | undefined): Seen 
     kind: 'error',
     raw: memberText(text, 'error') as string,
     rpcCode: typeof error.code === 'number' ? error.code : 0,
-    message: String(error.message ?? ''),
+    message: typeof error.message === 'string' ? error.message : '',
     http,
   }
 }

@@ -34,7 +34,11 @@ exit "$status"
 `
 const politeMs = 2_000
 
-export type ChildInput = { readonly command: readonly string[]; readonly env: Record<string, string>; readonly cwd: string | undefined }
+export type ChildInput = {
+  readonly command: readonly string[]
+  readonly env: Record<string, string>
+  readonly cwd: string | undefined
+}
 
 /** Starts the program. Whether it could be started shows in `gone` and in the exit status 126 or 127. */
 export function startChild({ command, env, cwd }: ChildInput): Child {
@@ -66,7 +70,9 @@ export function startChild({ command, env, cwd }: ChildInput): Child {
     stop: async () => {
       child.stdin?.end()
       const signals = ['SIGTERM', 'SIGKILL'] as const
-      const timers = signals.map((signal, index) => setTimeout(() => killGroup(child.pid, signal), politeMs * (index + 1)))
+      const timers = signals.map((signal, index) =>
+        setTimeout(() => killGroup(child.pid, signal), politeMs * (index + 1)),
+      )
       await gone
       timers.forEach(clearTimeout)
     },

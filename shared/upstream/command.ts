@@ -35,7 +35,10 @@ export function resolveCommand(command: readonly string[], cwd: string | undefin
 function programOf(folder: string): string | undefined {
   const manifest = join(folder, 'package.json')
   if (!existsSync(manifest)) return undefined
-  const { bin, name } = JSON.parse(readFileSync(manifest, 'utf8')) as { name: string; bin?: string | Record<string, string> }
+  const { bin, name } = JSON.parse(readFileSync(manifest, 'utf8')) as {
+    name: string
+    bin?: string | Record<string, string>
+  }
   if (bin === undefined) return undefined
   if (typeof bin === 'string') return join(folder, bin)
   const programs = Object.entries(bin)

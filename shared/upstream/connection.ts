@@ -1,4 +1,9 @@
-import { Client, CLIENT_INFO_META_KEY, type ConnectOptions, PROTOCOL_VERSION_META_KEY } from '@modelcontextprotocol/client'
+import {
+  Client,
+  CLIENT_INFO_META_KEY,
+  type ConnectOptions,
+  PROTOCOL_VERSION_META_KEY,
+} from '@modelcontextprotocol/client'
 import { z } from 'zod'
 import type { NotSentWhy, Seen } from '../call/seen.ts'
 import { UnavailableError } from '../errors.ts'
@@ -45,15 +50,23 @@ export class ConnectFailed extends Error {
 const never = 2 ** 31 - 1
 const maxPages = 1_000
 const anything = z.looseObject({})
-const toolsPage = z.looseObject({ tools: z.array(z.looseObject({ name: z.string() })), nextCursor: z.string().optional() })
+const toolsPage = z.looseObject({
+  tools: z.array(z.looseObject({ name: z.string() })),
+  nextCursor: z.string().optional(),
+})
 /** Compiling schemas for validation costs memory for each client, and nothing here validates. */
-const noValidator = { getValidator: () => (value: unknown) => ({ valid: true as const, data: value as never, errorMessage: undefined }) }
+const noValidator = {
+  getValidator: () => (value: unknown) => ({ valid: true as const, data: value as never, errorMessage: undefined }),
+}
 
 /**
  * Opens a transport and agrees on an era with the server.
  * @throws ConnectFailed with the reason, within `timeoutMs`
  */
-export async function connect({ log }: { log: Log }, { server, timeoutMs, prior, open }: ConnectInput): Promise<Connection> {
+export async function connect(
+  { log }: { log: Log },
+  { server, timeoutMs, prior, open }: ConnectInput,
+): Promise<Connection> {
   const exchanges: Exchanges = new Map()
   const wire = open(exchanges)
   const client = new Client(
@@ -64,7 +77,8 @@ export async function connect({ log }: { log: Log }, { server, timeoutMs, prior,
       versionNegotiation: { mode: 'auto', probe: { timeoutMs: 'pid' in wire ? timeoutMs / 3 : timeoutMs } },
     },
   )
-  client.onerror = error => log.debug({ server, problem: error.message }, 'upstream client')
+  // The SDK quotes whole messages in its complaints: data of users, not for a log.
+  client.onerror = error => log.debug({ server, problem: error.message.slice(0, 60) }, 'upstream client')
   try {
     const options = { timeout: timeoutMs, ...(prior === undefined ? {} : { prior }) }
     await within(timeoutMs, client.connect(wire, options))
@@ -72,7 +86,9 @@ export async function connect({ log }: { log: Log }, { server, timeoutMs, prior,
     const end = wire.describeEnd?.()
     await wire.close().catch(() => {})
     const why = 'pid' in wire ? 'spawn' : whyOf(error)
-    throw new ConnectFailed(why, `${server}: ${end === undefined ? '' : `it ${end}; `}${messageOf(error)}`, { cause: error })
+    throw new ConnectFailed(why, `${server}: ${end === undefined ? '' : `it ${end}; `}${messageOf(error)}`, {
+      cause: error,
+    })
   }
   return connection({ log, server, client, wire, exchanges })
 }
@@ -97,6 +113,7 @@ function connection(parts: { log: Log; server: string; client: Client; wire: Wir
     dispatch: (exchange, request, headers) => {
       tokens += 1
       const token = String(tokens)
+      const params = callParams(request, token)
       exchanges.set(token, exchange)
       const isOver = (error?: Error) => {
         exchanges.delete(token)
@@ -112,7 +129,7 @@ function connection(parts: { log: Log; server: string; client: Client; wire: Wir
         allowInputRequired: true,
         headers: withToken(token, headers),
       }
-      client.request({ method: 'tools/call', params: callParams(request, token) }, anything, options).then(() => isOver(), isOver)
+      client.request({ method: 'tools/call', params }, anything, options).then(() => isOver(), isOver)
       return exchange.seen
     },
     tools: async () => {
@@ -136,7 +153,12 @@ function connection(parts: { log: Log; server: string; client: Client; wire: Wir
 
 /** The exchange's token is the progress token too, so that progress finds the exchange without the SDK. */
 function callParams({ tool, argumentsJson, meta, inputs, onProgress }: DispatchRequest, token: string) {
-  const { [PROTOCOL_VERSION_META_KEY]: _version, [CLIENT_INFO_META_KEY]: _client, progressToken: _theirs, ...kept } = meta ?? {}
+  const {
+    [PROTOCOL_VERSION_META_KEY]: _version,
+    [CLIENT_INFO_META_KEY]: _client,
+    progressToken: _theirs,
+    ...kept
+  } = meta ?? {}
   const rest = onProgress === undefined ? kept : { ...kept, progressToken: token }
   return {
     name: tool,

@@ -12,7 +12,8 @@ export function resolveEnvironment(
   const resolve = (text: string) =>
     text.replace(/\$\{env:([^}]+)\}/g, (_match, name: string) => {
       const value = env[name]
-      if (value === undefined) throw new UnavailableError(`upstream:${server}`, `environment variable ${name} is not set`)
+      if (value === undefined)
+        throw new UnavailableError(`upstream:${server}`, `environment variable ${name} is not set`)
       return value
     })
   return Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, resolve(text)]))

@@ -48,7 +48,8 @@ export function createExchange({ now }: { now: () => number }, input: ExchangeIn
     clearTimeout(listenTimer)
     resolve(seen)
   }
-  const tooLate = () => settle({ kind: 'not_sent', why: 'deadline', message: 'the deadline passed before anything was sent' })
+  const tooLate = () =>
+    settle({ kind: 'not_sent', why: 'deadline', message: 'the deadline passed before anything was sent' })
   const fail: Exchange['fail'] = ({ notSent, lost, message }) =>
     settle(begun ? { kind: 'lost', why: lost, message } : { kind: 'not_sent', why: notSent, message })
   const giveUp = () => {

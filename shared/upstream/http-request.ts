@@ -135,9 +135,9 @@ function lostWhy(error: Error, code: string, hasHead: boolean): LostWhy {
   if (error instanceof NotText) return 'protocol'
   if (error instanceof errors.ClientDestroyedError || error instanceof errors.ClientClosedError) return 'closed'
   if (hasHead) return 'truncated'
-  // The parser's word for a connection that ends inside the head.
-  if (code === 'HPE_INVALID_EOF_STATE') return 'reset'
-  return code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' ? 'protocol' : 'reset'
+  if (code === 'UND_ERR_HEADERS_OVERFLOW') return 'protocol'
+  // The parser also complains about a connection that ends inside the head; it gives its errors no usable code.
+  return error instanceof errors.HTTPParserError && !/EOF/i.test(error.message) ? 'protocol' : 'reset'
 }
 
 function describe(error: Error): string {

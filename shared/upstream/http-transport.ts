@@ -38,7 +38,10 @@ const sessionHeader = 'mcp-session-id'
  * A legacy session's id is learnt from the answer to `initialize`; once the server does not know it any more, this
  * transport is spent.
  */
-export function createHttpTransport({ agent, exchanges, log }: HttpTransportDeps, input: HttpTransportInput): HttpTransport {
+export function createHttpTransport(
+  { agent, exchanges, log }: HttpTransportDeps,
+  input: HttpTransportInput,
+): HttpTransport {
   const closers = new Set<() => void>()
   let closed = false
   let sessionLost = false
@@ -79,7 +82,12 @@ export function createHttpTransport({ agent, exchanges, log }: HttpTransportDeps
   }
 
   /** The dispatch of an exchange: every way it can go settles the exchange. */
-  const sendExchange = (message: JSONRPCMessage, id: RequestId, headers: Record<string, string>, exchange: Exchange) => {
+  const sendExchange = (
+    message: JSONRPCMessage,
+    id: RequestId,
+    headers: Record<string, string>,
+    exchange: Exchange,
+  ) => {
     const hadSession = transport.sessionId !== undefined
     let unreadable: string | undefined
     let isOver = false
@@ -104,7 +112,10 @@ export function createHttpTransport({ agent, exchanges, log }: HttpTransportDeps
         exchange.settle(reading.seen)
         over()
       },
-      end: () => (unreadable === undefined ? lost('truncated', 'the stream ended without an answer') : lost('protocol', unreadable)),
+      end: () =>
+        unreadable === undefined
+          ? lost('truncated', 'the stream ended without an answer')
+          : lost('protocol', unreadable),
       body: (reply, text) => {
         if (sessionIsLost(reply, hadSession, text, id)) sessionLost = true
         exchange.settle(judgeBody(reply, text, id, hadSession))
@@ -123,7 +134,11 @@ export function createHttpTransport({ agent, exchanges, log }: HttpTransportDeps
   }
 
   /** The SDK's own messages: handshake, lists, notifications, answers to the server. */
-  const sendPlain = (message: JSONRPCMessage, headers: Record<string, string>, options: TransportSendOptions | undefined) =>
+  const sendPlain = (
+    message: JSONRPCMessage,
+    headers: Record<string, string>,
+    options: TransportSendOptions | undefined,
+  ) =>
     new Promise<void>((resolve, reject) => {
       const id = requestId(message)
       let answered = id === undefined
@@ -195,7 +210,12 @@ export function createHttpTransport({ agent, exchanges, log }: HttpTransportDeps
     endSession: () =>
       new Promise(resolve => {
         if (transport.sessionId === undefined || sessionLost) return resolve()
-        const request = { method: 'DELETE' as const, url: input.url, headers: sessionHeaders(), maxBytes: input.maxBytes }
+        const request = {
+          method: 'DELETE' as const,
+          url: input.url,
+          headers: sessionHeaders(),
+          maxBytes: input.maxBytes,
+        }
         const done = () => resolve()
         sendHttp(agent, request, { begin: () => true, event: () => {}, end: done, body: done, fault: done })
       }),
@@ -258,7 +278,11 @@ function judgeBody(reply: HttpReply, text: string, id: RequestId, hadSession: bo
   }
   if (reading.kind === 'answer' || reading.kind === 'refusal') return reading.seen
   const problem = reading.kind === 'invalid' ? reading.message : 'the answer is not to this request'
-  return { kind: 'lost', why: 'protocol', message: `HTTP ${reply.status} ${mediaType(reply.headers)}: ${problem}` } as const
+  return {
+    kind: 'lost',
+    why: 'protocol',
+    message: `HTTP ${reply.status} ${mediaType(reply.headers)}: ${problem}`,
+  } as const
 }
 
 const statusSeen = (reply: HttpReply, text: string, session: boolean) =>

@@ -3,7 +3,8 @@
 type Declaration = { readonly header: string; readonly path: readonly string[] }
 type Schema = { readonly properties?: unknown; readonly [keyword: string]: unknown }
 
-const isObject = (value: unknown): value is Schema => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Schema =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** The arguments that an input schema wants as headers (`x-mcp-header`, reachable through `properties` alone). */
 export function headerDeclarations(inputSchema: unknown, path: readonly string[] = []): Declaration[] {

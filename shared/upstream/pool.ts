@@ -3,7 +3,14 @@ import { ConnectFailed, type Connection } from './connection.ts'
 import { createExchange, type Exchange } from './exchange.ts'
 import { headerDeclarations, paramHeaders } from './param-headers.ts'
 import { createServerPool, type ServerPool } from './server-pool.ts'
-import { type DispatchRequest, defaults, type Log, type UpstreamServer, type Upstreams, type UpstreamTool } from './types.ts'
+import {
+  type DispatchRequest,
+  defaults,
+  type Log,
+  type UpstreamServer,
+  type Upstreams,
+  type UpstreamTool,
+} from './types.ts'
 import { watchTools } from './watch.ts'
 
 export type UpstreamsDeps = {
@@ -13,6 +20,8 @@ export type UpstreamsDeps = {
   readonly now?: (() => number) | undefined
   /** Where `${env:NAME}` looks. Default the process's own environment. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
+  /** A session that nobody used for so long is closed. Default five minutes. */
+  readonly idleMs?: number | undefined
 }
 
 type Upstream = {
@@ -24,7 +33,7 @@ type Upstream = {
   declarations: Promise<ReadonlyMap<string, ReturnType<typeof headerDeclarations>>> | undefined
 }
 
-const sweepEveryMs = 30_000
+const longestSweepMs = 30_000
 /** Header mismatch (MCP 2026-07-28): the tool list that the headers were made from is out of date. */
 const headerMismatch = -32020
 
@@ -32,14 +41,17 @@ const headerMismatch = -32020
  * Clients to all configured servers. Nothing connects before the first use.
  * @throws ConfigError when a server has neither or both of `url` and `command`
  */
-export function createUpstreams({ servers, log, now = () => performance.now(), env = process.env }: UpstreamsDeps): Upstreams {
-  const upstreams = new Map(servers.map(server => [server.id, createUpstream({ log, now, env }, server)]))
-  const sweeper = setInterval(() => upstreams.forEach(({ pool }) => pool.sweep()), sweepEveryMs).unref()
+export function createUpstreams(deps: UpstreamsDeps): Upstreams {
+  const { servers, log, now = () => performance.now(), env = process.env, idleMs = 5 * 60_000 } = deps
+  const upstreams = new Map(servers.map(server => [server.id, createUpstream({ log, now, env, idleMs }, server)]))
+  const sweep = () => upstreams.forEach(({ pool }) => pool.sweep())
+  const sweeper = setInterval(sweep, Math.min(longestSweepMs, idleMs)).unref()
   let closed = false
 
   const find = (id: string): Upstream => {
     const upstream = upstreams.get(id)
-    if (upstream === undefined || closed) throw new UnavailableError(`upstream:${id}`, closed ? 'stopping' : `no server ${id}`)
+    if (upstream === undefined || closed)
+      throw new UnavailableError(`upstream:${id}`, closed ? 'stopping' : `no server ${id}`)
     return upstream
   }
 
@@ -55,7 +67,8 @@ export function createUpstreams({ servers, log, now = () => performance.now(), e
         send(upstream, exchange, request).catch(error => exchange.fail(causesOf(error)))
       }
       const seen = await exchange.seen
-      if (upstream !== undefined && seen.kind === 'error' && seen.rpcCode === headerMismatch) upstream.declarations = undefined
+      if (upstream !== undefined && seen.kind === 'error' && seen.rpcCode === headerMismatch)
+        upstream.declarations = undefined
       return seen
     },
     tools: id => listTools(find(id)),
@@ -83,7 +96,9 @@ export function createUpstreams({ servers, log, now = () => performance.now(), e
   }
 }
 
-function createUpstream(deps: { log: Log; now: () => number; env: NonNullable<UpstreamsDeps['env']> }, server: UpstreamServer) {
+type UpstreamDeps = { log: Log; now: () => number; env: NonNullable<UpstreamsDeps['env']>; idleMs: number }
+
+function createUpstream(deps: UpstreamDeps, server: UpstreamServer): Upstream {
   if ((server.url === undefined) === (server.command === undefined)) {
     throw new ConfigError([`server ${server.id}: give either url or command`])
   }
@@ -111,7 +126,11 @@ async function send(upstream: Upstream, exchange: Exchange, request: DispatchReq
   if (!exchange.isSettled()) await connection.dispatch(exchange, request, headers)
 }
 
-async function headersFor(upstream: Upstream, connection: Connection, request: DispatchRequest): Promise<Record<string, string>> {
+async function headersFor(
+  upstream: Upstream,
+  connection: Connection,
+  request: DispatchRequest,
+): Promise<Record<string, string>> {
   if (connection.info.era === 'legacy' || upstream.server.url === undefined) return {}
   upstream.declarations ??= connection.tools().then(declarationsOf, () => {
     upstream.declarations = undefined

@@ -1,5 +1,5 @@
 import { Agent } from 'undici'
-import { ConnectFailed, type Connection, connect, type Prior } from './connection.ts'
+import { ConnectFailed, type ConnectInput, type Connection, connect, type Prior } from './connection.ts'
 import { resolveEnvironment } from './environment.ts'
 import { createHttpTransport, type HttpTransport } from './http-transport.ts'
 import { createStdioTransport, type StdioTransport } from './stdio-transport.ts'
@@ -14,7 +14,7 @@ export type ServerPool = {
   /** The connection for a caller, opened when there is none. @throws ConnectFailed */
   connectionFor(caller: Caller): Promise<Connection>
   /** The connection for Holdfast's own questions (lists, changes). @throws ConnectFailed */
-  own(): Promise<Connection>
+  readonly own: () => Promise<Connection>
   /** Closes what nobody used for a while. Called now and then. */
   sweep(): void
   close(): Promise<void>
@@ -24,6 +24,8 @@ export type ServerPoolDeps = {
   readonly log: Log
   readonly now: () => number
   readonly env: Readonly<Record<string, string | undefined>>
+  /** A session that nobody used for so long is closed. */
+  readonly idleMs: number
   readonly onToolsChanged: () => void
   /** True while somebody waits for changes: then Holdfast's own connection is never idle. */
   readonly isWatched: () => boolean
@@ -31,7 +33,6 @@ export type ServerPoolDeps = {
 
 type Slot = { readonly opening: Promise<Connection>; ready: Connection | undefined; lastUsed: number }
 
-const idleMs = 5 * 60_000
 const maxSessions = 512
 const sharedKey = 'shared'
 const ownKey = 'own'
@@ -44,6 +45,8 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
   const timeoutMs = server.connectTimeoutMs ?? defaults.connectTimeoutMs
   const maxBytes = server.maxResultBytes ?? defaults.maxResultBytes
   const slots = new Map<string, Slot>()
+  /** Transports whose handshake is under way: at the end nobody waits for it. */
+  const opening = new Set<Wire>()
   const retired = new Set<Connection>()
   const agent =
     server.url === undefined
@@ -56,21 +59,32 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
           bodyTimeout: 0,
         })
   let prior: Prior
-  let isShared = server.command !== undefined || server.sessions === 'shared'
+  const isAlwaysShared = server.command !== undefined || server.sessions === 'shared'
+  let isShared = isAlwaysShared
+  let opened = 0
   let failures = 0
   let notBefore = 0
   let closed = false
 
   const keyOf = (caller: Caller) => {
     if (isShared) return sharedKey
-    if (server.sessions === 'conversation' && caller.conversation !== undefined) return `conversation:${caller.conversation}`
+    if (server.sessions === 'conversation' && caller.conversation !== undefined)
+      return `conversation:${caller.conversation}`
     return `agent:${caller.agent}`
   }
 
+  const resolvedHeaders = () => {
+    const headers = Object.entries(resolveEnvironment(server.headers ?? {}, env, server.id))
+    return Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), value]))
+  }
   const openHttp = (exchanges: Exchanges): Wire =>
     createHttpTransport(
       { agent: agent as Agent, exchanges, log },
-      { url: new URL(server.url as string), headers: resolveEnvironment(server.headers ?? {}, env, server.id), maxBytes },
+      {
+        url: new URL(server.url as string),
+        headers: resolvedHeaders(),
+        maxBytes,
+      },
     )
   const openChild = (exchanges: Exchanges): Wire =>
     createStdioTransport(
@@ -89,16 +103,33 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
     const input = { server: server.id, timeoutMs, prior }
     try {
       const connection = await (server.command === undefined
-        ? connect({ log }, { ...input, open: openHttp })
+        ? handshake({ ...input, open: openHttp })
         : openWithFallback(input))
       if (connection.info.era === 'legacy') prior = { kind: 'legacy' }
       connection.wire.onToolsChanged = deps.onToolsChanged
+      // A child that was started again may be another version.
+      if (opened > 0 && server.command !== undefined) deps.onToolsChanged()
+      opened += 1
       log.info({ server: server.id, ...connection.info, instructions: undefined }, 'connected to upstream')
       return connection
     } catch (error) {
       prior = undefined
+      if (closed) throw new ConnectFailed('stopping', 'stopping', { cause: error })
       if (error instanceof ConnectFailed) throw error
       throw new ConnectFailed('connect', (error as Error).message, { cause: error })
+    }
+  }
+  const handshake = async (input: ConnectInput): Promise<Connection> => {
+    let wire: Wire | undefined
+    const open = (exchanges: Exchanges) => {
+      wire = input.open(exchanges)
+      opening.add(wire)
+      return wire
+    }
+    try {
+      return await connect({ log }, { ...input, open })
+    } finally {
+      if (wire !== undefined) opening.delete(wire)
     }
   }
 
@@ -112,10 +143,10 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
     }
     const startedAt = now()
     try {
-      return await connect({ log }, { ...input, open })
+      return await handshake({ ...input, open })
     } catch (error) {
       if (input.prior === undefined && child?.diedAfterStart() === true && !closed) {
-        return await connect({ log }, { ...input, prior: { kind: 'legacy' }, open }).catch(again => {
+        return await handshake({ ...input, prior: { kind: 'legacy' }, open }).catch(again => {
           throw notedFailure(startedAt, again)
         })
       }
@@ -124,7 +155,8 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
   }
   const pauseBetweenStarts = () => {
     const waitMs = Math.ceil(notBefore - now())
-    if (waitMs > 0) throw new ConnectFailed('spawn', `${server.id} ended ${failures} times in a row; next start in ${waitMs} ms`)
+    if (waitMs > 0)
+      throw new ConnectFailed('spawn', `${server.id} ended ${failures} times in a row; next start in ${waitMs} ms`)
   }
   const notedFailure = (startedAt: number, error: unknown) => {
     noteEnd(startedAt)
@@ -156,12 +188,11 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
       connection => {
         slot.ready = connection
         if (closed) void connection.close()
-        if (server.command !== undefined) connection.wire.onclose = chain(connection.wire.onclose, () => noteEnd(openedAt))
+        if (server.command !== undefined)
+          connection.wire.onclose = chain(connection.wire.onclose, () => noteEnd(openedAt))
         // No sessions in the modern era: the first client that learns it serves everybody.
-        if (connection.info.era === 'modern' && !isShared) {
-          isShared = true
-          if (!slots.has(sharedKey)) slots.set(sharedKey, slot)
-        }
+        isShared = isAlwaysShared || connection.info.era === 'modern'
+        if (isShared && !slots.has(sharedKey)) slots.set(sharedKey, slot)
       },
       () => slots.get(key) === slot && slots.delete(key),
     )
@@ -184,7 +215,9 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
     await connection.close().catch(() => {})
   }
   const idle = () =>
-    [...slots].filter(([key, slot]) => slot.ready?.inFlight() === 0 && !(deps.isWatched() && isOwnKey(key))).sort(byLastUse)
+    [...slots]
+      .filter(([key, slot]) => slot.ready?.inFlight() === 0 && !(deps.isWatched() && isOwnKey(key)))
+      .sort(byLastUse)
   const isOwnKey = (key: string) => key === (isShared ? sharedKey : ownKey)
   const closeLeastUsed = () => {
     const [least] = idle()
@@ -200,11 +233,12 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
       closeRetired()
       // A child holds no session that could be opened again: it lives as long as Holdfast.
       if (server.command !== undefined) return
-      for (const [key, slot] of idle()) if (now() - slot.lastUsed > idleMs) drop(key, slot)
+      for (const [key, slot] of idle()) if (now() - slot.lastUsed > deps.idleMs) drop(key, slot)
     },
     close: async () => {
       closed = true
-      const open = [...slots.values()].map(slot => slot.opening.then(closeConnection, () => {}))
+      await Promise.all([...opening].map(wire => wire.close()))
+      const open = [...new Set(slots.values())].map(slot => slot.opening.then(closeConnection, () => {}))
       await Promise.all([...open, ...[...retired].map(closeConnection)])
       slots.clear()
       retired.clear()

@@ -15,11 +15,14 @@ export function createSseParser(onEvent: (event: SseEvent) => void, maxLength: n
   let scanned = 0
   let data: string[] = []
   let size = 0
+  let tooLarge = false
   let event = ''
   let id: string | undefined
 
   const finishEvent = () => {
-    const finished = data.length > 0 ? { event: event || 'message', data: data.join('\n'), id } : undefined
+    const finished =
+      data.length > 0 && size <= maxLength ? { event: event || 'message', data: data.join('\n'), id } : undefined
+    tooLarge ||= size > maxLength
     data = []
     size = 0
     event = ''
@@ -51,7 +54,7 @@ export function createSseParser(onEvent: (event: SseEvent) => void, maxLength: n
       }
       // A carriage return at the very end may be half of a pair: look at it again with the next text.
       scanned = Math.max(0, rest.length - 1)
-      return size + rest.length <= maxLength
+      return !tooLarge && size + rest.length <= maxLength
     },
   }
 }

@@ -33,21 +33,28 @@ export type StdioTransport = Wire & {
 type Waiting = { readonly exchange: Exchange; readonly over: () => void }
 
 /** MCP over the standard input and output of a child process: one line, one message. */
-export function createStdioTransport({ exchanges, log, env }: StdioTransportDeps, input: StdioTransportInput): StdioTransport {
+export function createStdioTransport(
+  { exchanges, log, env }: StdioTransportDeps,
+  input: StdioTransportInput,
+): StdioTransport {
   const { server } = input
   const waiting = new Map<string | number, Waiting>()
   let child: Child | undefined
   let closing = false
+  let died = false
 
   const takeLine = (line: string) => {
     if (line.trim() === '') return
     const id = waitingIdOf(line)
     const reading = readAnswer(line, id)
-    if (reading.kind === 'invalid' && id === undefined) return log.warn({ server, problem: reading.message }, 'not a message')
+    if (reading.kind === 'invalid' && id === undefined)
+      return log.warn({ server, problem: reading.message }, 'not a message')
     if (reading.kind === 'other') return reading.messages.forEach(message => deliver(exchanges, transport, message))
     if (id === undefined) return transport.onmessage?.(JSON.parse(line) as JSONRPCMessage)
     settle(id, exchange =>
-      exchange.settle(reading.kind === 'invalid' ? { kind: 'lost', why: 'protocol', message: reading.message } : reading.seen),
+      exchange.settle(
+        reading.kind === 'invalid' ? { kind: 'lost', why: 'protocol', message: reading.message } : reading.seen,
+      ),
     )
   }
   /** The exchange that a line answers, if it answers one. */
@@ -67,9 +74,10 @@ export function createStdioTransport({ exchanges, log, env }: StdioTransportDeps
     entry.over()
   }
   const loseAll = (lost: 'exit' | 'closed' | 'too_large', message: string) => {
-    for (const id of [...waiting.keys()]) settle(id, exchange => exchange.fail({ notSent: 'spawn', lost, message }))
+    for (const id of waiting.keys()) settle(id, exchange => exchange.fail({ notSent: 'spawn', lost, message }))
   }
   const ended = () => {
+    died = !closing
     loseAll(closing ? 'closed' : 'exit', `${server} ${closing ? 'was stopped' : endOf(child)}`)
     if (!closing) log.warn({ server, end: endOf(child) }, 'an upstream process ended')
     transport.onclose?.()
@@ -91,7 +99,9 @@ export function createStdioTransport({ exchanges, log, env }: StdioTransportDeps
         loseAll('too_large', `a line is longer than ${input.maxBytes} bytes`)
         void started.stop()
       })
-      createInterface({ input: started.process.stderr as NodeJS.ReadableStream }).on('line', line => log.info({ server, line }, 'upstream'))
+      createInterface({ input: started.process.stderr as NodeJS.ReadableStream }).on('line', line =>
+        log.info({ server, line }, 'upstream'),
+      )
       // `close` comes after the last byte of output: an answer written just before the end still counts.
       started.process.once('close', ended)
       started.process.once('error', ended)
@@ -111,7 +121,7 @@ export function createStdioTransport({ exchanges, log, env }: StdioTransportDeps
     },
     isSpent: () => closing || child?.hasExited() === true,
     describeEnd: () => (child?.hasExited() === true ? endOf(child) : undefined),
-    diedAfterStart: () => !closing && child?.hasExited() === true && !missing.has(child.process.exitCode ?? -1),
+    diedAfterStart: () => died && !missing.has(child?.process.exitCode ?? 0),
     close: async () => {
       closing = true
       await child?.stop()

@@ -29,7 +29,8 @@ export async function watchTools({ log, now, own }: WatchDeps, onGap: () => void
   }
 }
 
-const needsStream = ({ client, wire }: Connection) => 'listen' in wire && client.getServerCapabilities()?.tools?.listChanged === true
+const needsStream = ({ client, wire }: Connection) =>
+  'listen' in wire && client.getServerCapabilities()?.tools?.listChanged === true
 
 async function streamEnd({ client, wire, info }: Connection, signal: AbortSignal): Promise<void> {
   if (info.era === 'legacy') return (wire as HttpTransport).listen(signal)

@@ -21,7 +21,10 @@ export type Exchanges = Map<string, Exchange>
 
 const tokenHeader = 'holdfast-exchange'
 
-export const withToken = (token: string, headers: Readonly<Record<string, string>>) => ({ ...headers, [tokenHeader]: token })
+export const withToken = (token: string, headers: Readonly<Record<string, string>>) => ({
+  ...headers,
+  [tokenHeader]: token,
+})
 
 /** The exchange a message belongs to, and the headers that are meant for the wire. */
 export function splitHeaders(exchanges: Exchanges, options: TransportSendOptions | undefined) {

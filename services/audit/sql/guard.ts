@@ -24,7 +24,8 @@ export type AskEngine = (sql: string) => Promise<string>
  */
 export async function guard(ask: AskEngine, sql: string): Promise<Allowed | Refusal> {
   if (sql.includes('\0')) return refuse('SYNTAX_ERROR', 'The statement holds a NUL character.')
-  if (sql.trim() === '') return refuse('SYNTAX_ERROR', 'Send one SQL statement, such as: SELECT * FROM holdfast.calls LIMIT 10.')
+  if (sql.trim() === '')
+    return refuse('SYNTAX_ERROR', 'Send one SQL statement, such as: SELECT * FROM holdfast.calls LIMIT 10.')
   const text = (await ask(`SELECT formatQuerySingleLine(${literal(sql)}) FORMAT TSVRaw`)).replace(/\n$/, '')
   const words = readWords(text)
   const byWords = judgeWords(words)
@@ -39,7 +40,9 @@ type Word = { readonly text: string; readonly quoted: boolean }
 /** Keywords and identifiers in order; string literals and numbers are left out. */
 export function readWords(formatted: string): Word[] {
   const words: Word[] = []
-  for (const [token] of formatted.matchAll(/'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*"|[A-Za-z_][\w$]*/gs)) {
+  for (const [token] of formatted.matchAll(
+    /'(?:[^'\\]|\\.|'')*'|`(?:[^`\\]|\\.|``)*`|"(?:[^"\\]|\\.|"")*"|[A-Za-z_][\w$]*/gs,
+  )) {
     if (token.startsWith("'")) continue
     const quoted = !/^\w/.test(token)
     words.push({ quoted, text: quoted ? token.slice(1, -1) : token })
@@ -54,13 +57,19 @@ const refusedFunctions =
 function judgeWords(words: readonly Word[]): Refusal | undefined {
   for (const [index, word] of words.entries()) {
     if (refusedFunctions.test(word.text)) {
-      return refuse('ACCESS_DENIED', `${word.text} is not available here: only the history can be read, nothing outside it.`)
+      return refuse(
+        'ACCESS_DENIED',
+        `${word.text} is not available here: only the history can be read, nothing outside it.`,
+      )
     }
     if (word.quoted) continue
     if (word.text === 'INTO' && words[index + 1]?.text === 'OUTFILE') {
       return refuse('READONLY', 'INTO OUTFILE is not available: the answer comes over HTTP, save it on your side.')
     }
-    if (word.text === 'PREWHERE') return refuse('READONLY', 'Write WHERE instead of PREWHERE: the engine moves conditions itself.')
+    if (word.text === 'SETTINGS')
+      return refuse('READONLY', 'SETTINGS is not available: the limits of this endpoint are fixed.')
+    if (word.text === 'PREWHERE')
+      return refuse('READONLY', 'Write WHERE instead of PREWHERE: the engine moves conditions itself.')
   }
   return undefined
 }
@@ -91,48 +100,64 @@ const readingRoots = new Set([
   'ShowCreateDatabaseQuery',
 ])
 
-const tableFunctions = new Set(['numbers', 'numbers_mt', 'zeros', 'zeros_mt', 'generateseries', 'generate_series', 'values', 'null'])
+const tableFunctions = new Set([
+  'numbers',
+  'numbers_mt',
+  'zeros',
+  'zeros_mt',
+  'generateseries',
+  'generate_series',
+  'values',
+  'null',
+])
 
 /** @param tree lines of EXPLAIN AST; text of the statement may add lines to it (an identifier with a line break), never hide one */
 export function judgeTree(tree: readonly string[], text: string): Refusal | undefined {
   const root = tree[0]?.split(' ', 1)[0] ?? ''
   if (!readingRoots.has(root)) return refuse('READONLY', readOnlySentence)
-  if (root === 'ShowTables' && !/^SHOW (?:DATABASES|(?:FULL )?TABLES)\b/.test(text)) return refuse('READONLY', readOnlySentence)
+  if (root === 'ShowTables' && !/^SHOW (?:DATABASES|(?:FULL )?TABLES)\b/.test(text))
+    return refuse('READONLY', readOnlySentence)
   if (root === 'Explain') {
-    if (!/^EXPLAIN (?:AST |SYNTAX |PLAN |PIPELINE |QUERY TREE )?(?!ESTIMATE|TABLE|CURRENT)/.test(text)) return refuse('READONLY', readOnlySentence)
-    if (tree.some(line => /^ \S/.test(line) && !/^ (?:Set$|Set |SelectWithUnionQuery|SelectIntersectExceptQuery|Identifier )/.test(line))) {
+    if (!/^EXPLAIN (?:AST |SYNTAX |PLAN |PIPELINE |QUERY TREE )?(?!ESTIMATE|TABLE|CURRENT)/.test(text))
+      return refuse('READONLY', readOnlySentence)
+    if (
+      tree.some(
+        line =>
+          /^ \S/.test(line) &&
+          !/^ (?:Set$|Set |SelectWithUnionQuery|SelectIntersectExceptQuery|Identifier )/.test(line),
+      )
+    ) {
       return refuse('READONLY', 'EXPLAIN is available for SELECT only.')
     }
   }
   for (const [index, line] of tree.entries()) {
-    const refusal = judgeLine(line.trim(), { isSource: /^ *TableExpression\b/.test(tree[index - 1] ?? ''), isOption: root === 'Explain' && /^ Set\b/.test(line) })
+    const isSource = /^ *TableExpression\b/.test(tree[index - 1] ?? '')
+    const refusal = judgeLine(line.trim(), isSource)
     if (refusal) return refusal
   }
   return undefined
 }
 
-function judgeLine(line: string, { isSource, isOption }: { isSource: boolean; isOption: boolean }): Refusal | undefined {
+/** @param isSource the line stands right below a TableExpression: a function there is a table function */
+function judgeLine(line: string, isSource: boolean): Refusal | undefined {
   const [kind, name = ''] = line.split(' ', 2)
-  switch (kind) {
-    case 'Set':
-      return isOption ? undefined : refuse('READONLY', 'SETTINGS is not available: the limits of this endpoint are fixed.')
-    case 'Function':
-      return isSource && !tableFunctions.has(name.toLowerCase())
-        ? refuse('ACCESS_DENIED', `The table function ${name} is not available here: only the history can be read, nothing outside it.`)
-        : undefined
-    case 'TableIdentifier':
-    case 'Identifier':
-      return mayName(name) ? undefined : refuse('ACCESS_DENIED', `${name} is not available: read the tables of the database holdfast.`)
-    default:
-      return undefined
+  if (kind === 'Function' && isSource && !tableFunctions.has(name.toLowerCase())) {
+    return refuse(
+      'ACCESS_DENIED',
+      `The table function ${name} is not available here: only the history can be read, nothing outside it.`,
+    )
   }
+  if ((kind === 'TableIdentifier' || kind === 'Identifier') && !mayName(name)) {
+    return refuse('ACCESS_DENIED', `${name} is not available: read the tables of the database holdfast.`)
+  }
+  return undefined
 }
 
 /** Tables that clients ask for their schema browsers and that show nothing of anybody. */
 const openTables = new Set(
-  ['columns', 'databases', 'functions', 'numbers', 'one', 'tables'].map(table => `system.${table}`).concat(
-    ['columns', 'schemata', 'tables', 'views'].map(table => `information_schema.${table}`),
-  ),
+  ['columns', 'databases', 'functions', 'numbers', 'one', 'tables']
+    .map(table => `system.${table}`)
+    .concat(['columns', 'schemata', 'tables', 'views'].map(table => `information_schema.${table}`)),
 )
 
 /** An identifier may be a column or a table (`x IN system.users`): what begins with a foreign database is refused unless open. */

@@ -34,17 +34,34 @@ export function refusalToWire({ refused, sentence }: Refusal): WireError {
 
 /** Statuses ClickHouse itself gives; everything else is 500. */
 const httpOfCode = new Map([
-  [36, 400], [62, 400], [43, 400], [6, 400], [27, 400], [53, 400], [456, 400], [395, 500],
-  [46, 404], [47, 404], [60, 404], [81, 404], [115, 404],
-  [164, 403], [497, 403], [452, 403],
-  [159, 408], [202, 503], [396, 500], [241, 500],
+  [36, 400],
+  [62, 400],
+  [43, 400],
+  [6, 400],
+  [27, 400],
+  [53, 400],
+  [456, 400],
+  [395, 500],
+  [46, 404],
+  [47, 404],
+  [60, 404],
+  [81, 404],
+  [115, 404],
+  [164, 403],
+  [497, 403],
+  [452, 403],
+  [159, 408],
+  [202, 503],
+  [396, 500],
+  [241, 500],
 ])
 
 /** What the engine said, without its nesting, its version and the statement of ours that it happened in. */
 export function engineErrorToWire(message: string): WireError {
-  const unnested = message.replace(/^(?:Code: \d+\. DB::Exception: )+(?=Code: \d+\. DB::Exception: )/, '')
-  const text = unnested
-    .replace(/(?: \(version [^)]*\))?(?:\. \([A-Z_]+\))+\s*$/, end => /\. \([A-Z_]+\)/.exec(end)?.[0] ?? '')
+  const text = message
+    .replace(/ \(version [^)]*\)/g, '')
+    .replace(/^(?:Code: \d+\. DB::Exception: )+(?=Code: \d+\. DB::Exception: )/, '')
+    .replace(/(?:\. \([A-Z_]+\))+\s*$/, ends => ends.trim().replace(/^.*(?=\. \()/s, ''))
     .replace(/: In scope SELECT formatQuerySingleLine\([\s\S]*(?=\. \([A-Z_]+\)$)/, '')
   const code = Number(/^Code: (\d+)\./.exec(text)?.[1] ?? 0)
   if (code === 0) return { http: 500, code: 1002, text: `Code: 1002. DB::Exception: ${text} (UNKNOWN_EXCEPTION)\n` }

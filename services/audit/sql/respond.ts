@@ -14,7 +14,8 @@ const contentTypes: readonly (readonly [RegExp, string])[] = [
   [/^XML$/, 'application/xml; charset=UTF-8'],
   [/^(?:Pretty|Vertical|Values|Markdown|SQLInsert)/, 'text/plain; charset=UTF-8'],
 ]
-const contentType = (format: string) => contentTypes.find(([pattern]) => pattern.test(format))?.[1] ?? 'application/octet-stream'
+const contentType = (format: string) =>
+  contentTypes.find(([pattern]) => pattern.test(format))?.[1] ?? 'application/octet-stream'
 
 /** The whole answer is in memory (the reader bounds it), so status and headers are always true. */
 export async function respondAnswer(response: ServerResponse, request: SqlRequest, answer: Answer): Promise<void> {

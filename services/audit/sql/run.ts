@@ -4,6 +4,7 @@ import type { ReadLimits, ReadResult, Reader } from '../../../shared/clickhouse/
 import { UnavailableError } from '../../../shared/errors.ts'
 import type { Gate } from './gate.ts'
 import { guard } from './guard.ts'
+import { nativeAt } from './native.ts'
 import { engineErrorToWire, isRefusal, refusalToWire, refuse, type Refusal, type WireError } from './refusal.ts'
 import type { SqlRequest } from './request.ts'
 
@@ -18,17 +19,33 @@ export type Answer = ReadResult & { readonly format: string }
 export async function authorize(authenticate: Authenticate, secret: string | undefined): Promise<Reading | Refusal> {
   const reading = secret === undefined ? undefined : await authenticate(secret)
   if (!reading) {
-    return refuse('AUTHENTICATION_FAILED', 'Send an API key as Authorization: Bearer <key>, or as the password; holdfast keys create makes one.')
+    return refuse(
+      'AUTHENTICATION_FAILED',
+      'Send an API key as Authorization: Bearer <key>, or as the password; holdfast keys create makes one.',
+    )
   }
-  if (!reading.readHistory) return refuse('ACCESS_DENIED', `${reading.agent} may not read the history: ask the operator for a role that allows it.`)
+  if (!reading.readHistory)
+    return refuse(
+      'ACCESS_DENIED',
+      `${reading.agent} may not read the history: ask the operator for a role that allows it.`,
+    )
   return reading
 }
 
 /** @returns the answer, or the error as it goes over the wire; throws only on our own mistakes */
-export async function runSql({ clickhouse, gate, limits }: RunDeps, tenant: string, request: SqlRequest): Promise<Answer | WireError> {
+export async function runSql(
+  { clickhouse, gate, limits }: RunDeps,
+  tenant: string,
+  request: SqlRequest,
+): Promise<Answer | WireError> {
   const outcome = await gate.through(async () => {
     try {
-      const reader = await clickhouse.openReader({ tenant, limits, parameters: request.parameters, settings: request.settings })
+      const reader = await clickhouse.openReader({
+        tenant,
+        limits,
+        parameters: request.parameters,
+        settings: request.settings,
+      })
       try {
         return await judgeAndRun(reader, request)
       } finally {
@@ -38,7 +55,10 @@ export async function runSql({ clickhouse, gate, limits }: RunDeps, tenant: stri
       return errorToWire(error)
     }
   })
-  return outcome ?? refusalToWire(refuse('TOO_MANY_SIMULTANEOUS_QUERIES', 'Too many queries are waiting: ask again in a moment.'))
+  return (
+    outcome ??
+    refusalToWire(refuse('TOO_MANY_SIMULTANEOUS_QUERIES', 'Too many queries are waiting: ask again in a moment.'))
+  )
 }
 
 async function judgeAndRun(reader: Reader, request: SqlRequest): Promise<Answer | WireError> {
@@ -46,7 +66,15 @@ async function judgeAndRun(reader: Reader, request: SqlRequest): Promise<Answer 
   const judged = await guard(ask, request.sql)
   if (isRefusal(judged)) return refusalToWire(judged)
   const result = await reader.run(judged.sql, request.defaultFormat)
-  return { ...result, format: judged.format ?? request.defaultFormat }
+  const format = judged.format ?? request.defaultFormat
+  if (format !== 'Native') return { ...result, format }
+  try {
+    return { ...result, bytes: nativeAt(result.bytes, request.protocolVersion), format }
+  } catch (error) {
+    return refusalToWire(
+      refuse('BAD_ARGUMENTS', error instanceof Error ? `${error.message}: cast it or choose another format.` : ''),
+    )
+  }
 }
 
 function errorToWire(error: unknown): WireError {

@@ -20,8 +20,10 @@ export type Advance = {
 }
 
 /**
- * Every move of an operation after its claim: state, answer and event in one commit. Rows are locked in the order of
- * their ids, so that two batches cannot deadlock; `for update` re-reads a row somebody else is just changing.
+ * Every move of an operation after its claim: state, answer and event in one commit. A row that somebody else is just
+ * changing is read again before it is judged. Two batches that name the same rows meet only where an owner was fenced;
+ * should they deadlock, the caller looks again, as after any doubt. (Locking the rows in order first costs a second
+ * write of each.)
  */
 const text = `
 with input as (
@@ -29,21 +31,15 @@ with input as (
     operation_id text, expected_sequence int, ${changingDefinitions}, answer_kind text, answer_raw text,
     intent_before_ms bigint, twin_slot text, handled_call_id text, handled_how text,
     topic text, partition int, record_key text, headers text, value text)
-), held as (
-  select o.operation_id
-  from operations o join input i using (operation_id)
-  where o.sequence = i.expected_sequence and o.state <> 'fence'
-    and (i.intent_before_ms is null or (
-      i.intent_before_ms > now_ms()
-      and exists (select from owners w where w.owner = i.owner and w.lease_until_ms > now_ms())))
-  order by o.operation_id
-  for update of o
 ), moved as (
   update operations o
   set ${changingColumns.map(column => `${column} = i.${column}`).join(', ')},
     twin_slot = coalesce(i.twin_slot, o.twin_slot)
-  from input i join held using (operation_id)
-  where o.operation_id = i.operation_id
+  from input i
+  where o.operation_id = i.operation_id and o.sequence = i.expected_sequence and o.state <> 'fence'
+    and (i.intent_before_ms is null or (
+      i.intent_before_ms > now_ms()
+      and exists (select from owners w where w.owner = i.owner and w.lease_until_ms > now_ms())))
   returning o.operation_id
 ), answered as (
   insert into results (operation_id, epoch, round, kind, raw, recorded_ms)

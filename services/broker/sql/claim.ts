@@ -49,7 +49,8 @@ const changingDefinitions = changingColumns.map(column => `${column} ${columnTyp
  * Claim, intent and event in one commit. The unique indexes on scope and on the live change decide; a row is not
  * claimed under an expired lease, for a command that was handled before, or past its `dispatchBy`. Rows are inserted in
  * the order of their scope, so that two batches cannot deadlock. The whole batch travels as one JSON parameter: cheaper
- * to encode in Node and to parse in Postgres than thirty array literals full of escaped quotes.
+ * to encode in Node and to parse in Postgres than thirty array literals full of escaped quotes. What stands in the way
+ * is looked up row by row (`lateral … limit 1`): as plain `not exists` the planner hashes every live row for one claim.
  */
 const text = `
 with input as (
@@ -66,14 +67,16 @@ with input as (
     decode(i.fingerprint, 'hex'), case when i.check_twins then '' else i.operation_id end, ${changing},
     i.first_seen_ms, i.retention_ms
   from input i
+    left join lateral (select true as yes from handled_commands h where h.call_id = i.operation_id limit 1) handled on true
+    left join lateral (
+      select true as yes from operations t
+      where t.fingerprint = decode(i.fingerprint, 'hex')
+        and t.tenant = i.tenant and t.keyspace = i.keyspace and t.server = i.server
+        and t.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')
+      limit 1) twin on i.check_twins
   where exists (select from live)
     and (i.state <> 'executing' or i.send_by_ms > now_ms())
-    and not exists (select from handled_commands h where h.call_id = i.operation_id)
-    and (not i.check_twins or not exists (
-      select from operations t
-      where t.tenant = i.tenant and t.keyspace = i.keyspace and t.server = i.server
-        and t.fingerprint = decode(i.fingerprint, 'hex')
-        and t.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')))
+    and handled.yes is null and twin.yes is null
   order by i.scope
   on conflict do nothing
   returning operation_id

@@ -5,7 +5,7 @@
  */
 import type { Code } from '../../../shared/call/codes.ts'
 import { isFinal } from '../../../shared/call/operation.ts'
-import type { OutcomeRecord, Reply, UpstreamAnswer } from '../../../shared/call/record.ts'
+import type { Reply, UpstreamAnswer } from '../../../shared/call/record.ts'
 import { InvariantError } from '../../../shared/errors.ts'
 import { type Question, words } from '../words.ts'
 import { answerState, codeOf, finishedAt, type OutcomeMeta, outcomeMetaName, recordFields } from './outcome-meta.ts'

@@ -81,3 +81,28 @@ export function inputsOf({ params }: Pick<Incoming, 'params'>): { requestState?:
     ...(inputResponses !== undefined && { inputResponses }),
   }
 }
+
+const capabilitiesMeta = 'io.modelcontextprotocol/clientCapabilities'
+const capabilityOf: Readonly<Record<string, string>> = {
+  'elicitation/create': 'elicitation',
+  'sampling/createMessage': 'sampling',
+  'roots/list': 'roots',
+}
+
+/**
+ * Whether this client said that it can answer everything an `input_required` result asks. Legacy clients cannot be asked.
+ * @param rawQuestion JSON text of the result
+ */
+export function canAnswer(incoming: Pick<Incoming, 'era' | 'params'>, rawQuestion: string): boolean {
+  if (incoming.era === 'legacy') return false
+  const declared = metaOf(incoming)[capabilitiesMeta]
+  const { inputRequests } = JSON.parse(rawQuestion) as { inputRequests?: Json }
+  return Object.values(isObject(inputRequests) ? inputRequests : {}).every(request => isDeclared(declared, request))
+}
+
+function isDeclared(declared: Json | undefined, request: Json): boolean {
+  if (!isObject(declared) || !isObject(request)) return false
+  const capability = declared[capabilityOf[String(request.method)] ?? '']
+  if (!isObject(capability)) return false
+  return !(isObject(request.params) && request.params.mode === 'url') || capability.url !== undefined
+}

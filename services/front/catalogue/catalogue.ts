@@ -4,8 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import canonicalize from 'canonicalize'
-import type { Logger } from 'pino'
-import type { FrontUpstreams, Tool } from '../deps.ts'
+import type { FrontUpstreams, Log, Tool } from '../deps.ts'
 import { type Queryable, readCatalogues, writeCatalogue } from './store.ts'
 
 export type KnownTool = {
@@ -36,7 +35,7 @@ type Deps = {
   readonly servers: readonly string[]
   readonly upstreams: Pick<FrontUpstreams, 'tools' | 'onToolsChanged'>
   readonly pool: Queryable
-  readonly log: Logger
+  readonly log: Log
   readonly onChange: () => void
 }
 

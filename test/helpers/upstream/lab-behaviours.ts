@@ -81,7 +81,10 @@ export async function behave(behaviour: Behaviour, situation: Situation): Promis
     case 'twice': {
       stream(response)
       event(response, answer())
-      event(response, `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"error":{"code":-32603,"message":"second thoughts"}}`)
+      event(
+        response,
+        `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"error":{"code":-32603,"message":"second thoughts"}}`,
+      )
       return void response.end()
     }
     case 'late': {
@@ -101,7 +104,11 @@ export async function behave(behaviour: Behaviour, situation: Situation): Promis
       return void response.writeHead(202).end()
     case 'unknown_type':
       run()
-      return json(response, 200, `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"resultType":"task","taskId":"t1"}}`)
+      return json(
+        response,
+        200,
+        `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"resultType":"task","taskId":"t1"}}`,
+      )
     case 'session_404':
       situation.forgetSession()
       return json(response, 404, rpcError(null, -32001, 'Session not found'))
@@ -143,4 +150,5 @@ export const rpcError = (id: string | number | null, code: number, message: stri
 const reset = (response: ServerResponse) => void response.socket?.resetAndDestroy()
 
 /** Closes in mid-answer, after what was written is on its way. */
-const flushThenDestroy = (response: ServerResponse) => void response.write(' ', () => setImmediate(() => response.destroy()))
+const flushThenDestroy = (response: ServerResponse) =>
+  void response.write(' ', () => setImmediate(() => response.destroy()))

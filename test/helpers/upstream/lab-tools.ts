@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto'
 
 /** Ground truth: one for every time that something was done. */
-export type Effect = { readonly id: string; readonly tool: string; readonly arguments: Readonly<Record<string, unknown>> }
+export type Effect = {
+  readonly id: string
+  readonly tool: string
+  readonly arguments: Readonly<Record<string, unknown>>
+}
 
 export type LabTool = { readonly name: string; readonly [field: string]: unknown }
 
@@ -9,8 +13,17 @@ const anyObject = { type: 'object', properties: {}, additionalProperties: true }
 
 /** Unannotated ones are writes. Every tool takes `behave` (see lab-behaviours.ts) and `delayMs`. */
 export const labTools: LabTool[] = [
-  { name: 'write', description: 'Does something, once for each call.', inputSchema: anyObject, 'x-vendor': { kept: true } },
-  { name: 'fail', description: 'Answers isError with the given text; with `effect: true` after doing it.', inputSchema: anyObject },
+  {
+    name: 'write',
+    description: 'Does something, once for each call.',
+    inputSchema: anyObject,
+    'x-vendor': { kept: true },
+  },
+  {
+    name: 'fail',
+    description: 'Answers isError with the given text; with `effect: true` after doing it.',
+    inputSchema: anyObject,
+  },
   { name: 'ask', description: 'Asks for a confirmation, then does it (modern era).', inputSchema: anyObject },
   {
     name: 'echo',
@@ -18,7 +31,12 @@ export const labTools: LabTool[] = [
     inputSchema: anyObject,
     annotations: { readOnlyHint: true, 'example.com/unknown': 1 },
   },
-  { name: 'big', description: 'Answers with `bytes` characters.', inputSchema: anyObject, annotations: { readOnlyHint: true } },
+  {
+    name: 'big',
+    description: 'Answers with `bytes` characters.',
+    inputSchema: anyObject,
+    annotations: { readOnlyHint: true },
+  },
 ]
 
 export type LabCall = {
@@ -47,9 +65,13 @@ export function runTool(call: LabCall, effects: Effect[]): string {
       return result(`done ${done()}`)
     case 'fail':
       if (args.effect === true) done()
-      return JSON.stringify({ resultType: 'complete', content: [{ type: 'text', text: args.text ?? 'no' }], isError: true })
+      return JSON.stringify({
+        resultType: 'complete',
+        content: [{ type: 'text', text: args.text ?? 'no' }],
+        isError: true,
+      })
     case 'ask':
-      if (params.inputResponses === undefined) return question(String(args.round ?? 1))
+      if (params.inputResponses === undefined) return question(Number(args.round ?? 1))
       return result(`${String(params.requestState)} ${JSON.stringify(params.inputResponses)} ${done()}`)
     case 'echo':
       return JSON.stringify({
@@ -60,13 +82,17 @@ export function runTool(call: LabCall, effects: Effect[]): string {
     case 'big':
       return result('x'.repeat(Number(args.bytes ?? 1024)))
     default:
-      return JSON.stringify({ resultType: 'complete', content: [{ type: 'text', text: `no tool ${call.tool}` }], isError: true })
+      return JSON.stringify({
+        resultType: 'complete',
+        content: [{ type: 'text', text: `no tool ${call.tool}` }],
+        isError: true,
+      })
   }
 }
 
 const result = (text: string) => JSON.stringify({ resultType: 'complete', content: [{ type: 'text', text }] })
 
-const question = (round: string) =>
+const question = (round: number) =>
   JSON.stringify({
     resultType: 'input_required',
     requestState: `round ${round}`,

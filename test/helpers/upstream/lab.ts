@@ -52,7 +52,7 @@ export type Lab = {
   setTools(tools: readonly LabTool[]): void
   /** Sockets that are open. */
   connections(): Promise<number>
-  stop(): Promise<void>
+  readonly stop: () => Promise<void>
 }
 
 type State = {
@@ -104,11 +104,13 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     setTools: tools => {
       state.tools = tools
       for (const [response, subscription] of state.listeners) {
-        const _meta = subscription === undefined ? {} : { _meta: { 'io.modelcontextprotocol/subscriptionId': subscription } }
+        const _meta =
+          subscription === undefined ? {} : { _meta: { 'io.modelcontextprotocol/subscriptionId': subscription } }
         event(response, notification('notifications/tools/list_changed', _meta))
       }
     },
-    connections: () => new Promise((resolve, reject) => http.getConnections((error, n) => (error ? reject(error) : resolve(n)))),
+    connections: () =>
+      new Promise((resolve, reject) => http.getConnections((error, n) => (error ? reject(error) : resolve(n)))),
     stop: async () => {
       const closed = new Promise(resolve => http.close(resolve))
       http.closeAllConnections()
@@ -140,13 +142,21 @@ async function serve(state: State, request: IncomingMessage, response: ServerRes
   return serveLegacy(state, message, request, response)
 }
 
-async function serveLegacy(state: State, message: Message, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serveLegacy(
+  state: State,
+  message: Message,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const session = request.headers['mcp-session-id'] as string | undefined
   const withSessions = state.options.sessions ?? true
   if (message.method === 'initialize') return initialize(state, message, response, withSessions)
-  if (message.method === 'server/discover') return json(response, 400, rpcError(null, -32000, 'Bad Request: Server not initialized'))
-  if (withSessions && session === undefined) return json(response, 400, rpcError(null, -32000, 'Mcp-Session-Id header is required'))
-  if (withSessions && !state.sessions.has(session as string)) return json(response, 404, rpcError(null, -32001, 'Session not found'))
+  if (message.method === 'server/discover')
+    return json(response, 400, rpcError(null, -32000, 'Bad Request: Server not initialized'))
+  if (withSessions && session === undefined)
+    return json(response, 400, rpcError(null, -32000, 'Mcp-Session-Id header is required'))
+  if (withSessions && !state.sessions.has(session as string))
+    return json(response, 404, rpcError(null, -32001, 'Session not found'))
   if (request.method === 'GET') return listen(state, response, undefined)
   if (request.method === 'DELETE') {
     state.sessions.delete(session as string)
@@ -171,7 +181,12 @@ function initialize(state: State, message: Message, response: ServerResponse, wi
   json(response, 200, JSON.stringify({ jsonrpc: '2.0', id: message.id, result }), headers)
 }
 
-async function serveModern(state: State, message: Message, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serveModern(
+  state: State,
+  message: Message,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   if (request.method !== 'POST') return void response.writeHead(405).end()
   if (message.id === undefined) return void response.writeHead(202).end()
   const problem = headerProblem(message, request)
@@ -182,10 +197,13 @@ async function serveModern(state: State, message: Message, request: IncomingMess
 }
 
 function headerProblem(message: Message, request: IncomingMessage): string | undefined {
-  const version = (message.params?._meta as Record<string, unknown> | undefined)?.['io.modelcontextprotocol/protocolVersion']
+  const version = (message.params?._meta as Record<string, unknown> | undefined)?.[
+    'io.modelcontextprotocol/protocolVersion'
+  ]
   if (request.headers['mcp-protocol-version'] !== version) return 'MCP-Protocol-Version does not match'
   if (request.headers['mcp-method'] !== message.method) return 'Mcp-Method does not match'
-  if (message.method === 'tools/call' && request.headers['mcp-name'] !== message.params?.name) return 'Mcp-Name does not match'
+  if (message.method === 'tools/call' && request.headers['mcp-name'] !== message.params?.name)
+    return 'Mcp-Name does not match'
   return undefined
 }
 
@@ -208,14 +226,22 @@ function listen(state: State, response: ServerResponse, subscription: string | u
   stream(response)
   if (subscription !== undefined) {
     const _meta = { 'io.modelcontextprotocol/subscriptionId': subscription }
-    event(response, notification('notifications/subscriptions/acknowledged', { notifications: { toolsListChanged: true }, _meta }))
+    event(
+      response,
+      notification('notifications/subscriptions/acknowledged', { notifications: { toolsListChanged: true }, _meta }),
+    )
   }
   state.listeners.set(response, subscription)
   response.once('close', () => state.listeners.delete(response))
   state.signals.emit('changed')
 }
 
-async function serveRequest(state: State, message: Message, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function serveRequest(
+  state: State,
+  message: Message,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const id = message.id as string | number
   if (message.method === 'tools/list') return listTools(state, message, response)
   if (message.method !== 'tools/call') return json(response, 200, rpcError(id, -32601, 'Method not found'))
@@ -233,7 +259,8 @@ async function serveRequest(state: State, message: Message, request: IncomingMes
   state.calls.push(call)
   const released = new Promise<void>(resolve => state.signals.once('release', resolve))
   state.signals.emit('changed')
-  if (call.arguments.delayMs !== undefined) await new Promise(resolve => setTimeout(resolve, Number(call.arguments.delayMs)))
+  if (call.arguments.delayMs !== undefined)
+    await new Promise(resolve => setTimeout(resolve, Number(call.arguments.delayMs)))
   const behaviour = (call.arguments.behave ?? state.next.shift() ?? 'answer') as Behaviour
   await behave(behaviour, {
     response,

@@ -39,7 +39,10 @@ export async function startSdkServer(): Promise<SdkServer> {
 }
 
 function createNotebook(notes: string[], added: readonly string[]): McpServer {
-  const server = new McpServer({ name: 'notebook', version: '2.0.0' }, { capabilities: { tools: { listChanged: true } } })
+  const server = new McpServer(
+    { name: 'notebook', version: '2.0.0' },
+    { capabilities: { tools: { listChanged: true } } },
+  )
   server.registerTool(
     'note',
     {

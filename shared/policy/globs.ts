@@ -3,18 +3,13 @@
 /** Whether `glob` covers the tool `tool` (upstream's own name) of `server`. */
 export function coversTool(glob: string, server: string, tool: string): boolean {
   if (glob === '*') return true
-  const { serverPart, toolPart } = splitGlob(glob)
-  return matches(serverPart, server) && matches(toolPart, tool)
-}
-
-/** The server part of a glob: server names hold no colon, tool names may. */
-export function splitGlob(glob: string): { serverPart: string; toolPart: string } {
+  // Server names hold no colon, tool names may.
   const colon = glob.indexOf(':')
-  return colon < 0 ? { serverPart: '*', toolPart: '*' } : { serverPart: glob.slice(0, colon), toolPart: glob.slice(colon + 1) }
+  return matches(glob.slice(0, colon), server) && matches(glob.slice(colon + 1), tool)
 }
 
 /** Linear in the text: each piece between stars is looked for once, from left to right. */
-export function matches(glob: string, text: string): boolean {
+function matches(glob: string, text: string): boolean {
   const pieces = glob.split('*')
   const first = pieces[0] ?? ''
   const last = pieces.at(-1) ?? ''

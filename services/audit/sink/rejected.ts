@@ -1,0 +1,42 @@
+import { createHash } from 'node:crypto'
+import { wireType } from '../../../shared/events/event.ts'
+import type { JournalRecord, NewRecord } from '../../../shared/journal/port.ts'
+import { topics } from '../../../shared/journal/topics.ts'
+import type { Rejection } from './row.ts'
+
+/** What may be said of a record that could not be read: where it is, why, and a commitment to its bytes. Never the record. */
+export function rejectionOf(record: JournalRecord, reason: string): Rejection {
+  return {
+    stream: `${record.topic}/${record.partition}/${record.offset}`,
+    reason,
+    commitment: `sha256:${createHash('sha256').update(record.value).digest('hex')}`,
+    bytes: Buffer.byteLength(record.value),
+  }
+}
+
+/** The record for `holdfast.rejected`. Appended at least once; its id tells repeats apart. */
+export function rejectedRecord(record: JournalRecord, { stream, reason, commitment, bytes }: Rejection): NewRecord {
+  const { topic, partition, offset } = record
+  return {
+    topic: topics.rejected.name,
+    partition: 0,
+    key: stream,
+    value: JSON.stringify({
+      stream,
+      sequence: 1,
+      tenant: '',
+      reason,
+      commitment,
+      bytes,
+      reference: { topic, partition, offset },
+    }),
+    headers: {
+      'content-type': 'application/json',
+      ce_specversion: '1.0',
+      ce_id: `${stream}:1`,
+      ce_type: wireType('record.rejected'),
+      ce_source: 'holdfast/audit',
+      ce_time: new Date(record.time).toISOString(),
+    },
+  }
+}

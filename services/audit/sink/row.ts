@@ -1,0 +1,194 @@
+/** A record of `holdfast.events` as a row of the history. Pure; strict: what is not an event as written is rejected. */
+import canonicalize from 'canonicalize'
+import type { EventColumn, EventRow } from '../../../shared/clickhouse/events.ts'
+import type { JournalRecord } from '../../../shared/journal/port.ts'
+
+/** `reason` is our own words only: it goes where the raw record must not. */
+export type Parsed = { readonly row: EventRow } | { readonly rejected: string }
+
+type Kind = 'text' | 'time' | 'count' | 'amount' | 'flag' | 'texts'
+
+/** Fields of an event's JSON that have a column. Everything else goes to `data`. */
+const fields: ReadonlyMap<string, readonly [EventColumn, Kind]> = new Map([
+  ['stream', ['stream', 'text']],
+  ['sequence', ['sequence', 'count']],
+  ['tenant', ['tenant', 'text']],
+  ['agent', ['agent', 'text']],
+  ['keyspace', ['keyspace', 'text']],
+  ['credential', ['credential', 'text']],
+  ['client', ['client', 'text']],
+  ['origin', ['origin', 'text']],
+  ['session', ['session', 'text']],
+  ['conversation', ['conversation', 'text']],
+  ['callId', ['call_id', 'text']],
+  ['operationId', ['operation_id', 'text']],
+  ['of', ['of', 'text']],
+  ['server', ['server', 'text']],
+  ['tool', ['tool', 'text']],
+  ['toolHash', ['tool_hash', 'text']],
+  ['effect', ['effect', 'text']],
+  ['effectSource', ['effect_source', 'text']],
+  ['key', ['idempotency_key', 'text']],
+  ['keySource', ['key_source', 'text']],
+  ['fingerprint', ['fingerprint', 'text']],
+  ['arguments', ['arguments', 'text']],
+  ['argumentsCommitment', ['arguments_commitment', 'text']],
+  ['resultCommitment', ['result_commitment', 'text']],
+  ['policyRule', ['policy_rule', 'text']],
+  ['policyVersion', ['policy_version', 'text']],
+  ['verdict', ['verdict', 'text']],
+  ['receivedAt', ['received_at', 'time']],
+  ['dispatchedAt', ['dispatched_at', 'time']],
+  ['finishedAt', ['finished_at', 'time']],
+  ['state', ['state', 'text']],
+  ['code', ['code', 'text']],
+  ['reason', ['reason', 'text']],
+  ['evidence', ['evidence', 'text']],
+  ['isError', ['is_error', 'flag']],
+  ['resultBytes', ['result_bytes', 'amount']],
+  ['durationMs', ['duration_ms', 'amount']],
+  ['epoch', ['epoch', 'count']],
+  ['round', ['round', 'count']],
+  ['attempt', ['attempt', 'count']],
+  ['trace', ['trace', 'text']],
+  ['parent', ['parent', 'text']],
+  ['truncated', ['truncated', 'texts']],
+] as const)
+
+const absentOf = { text: '', time: null, count: 0, amount: null, flag: null, texts: [] } as const satisfies Record<
+  Kind,
+  unknown
+>
+
+const absent = Object.fromEntries([...fields.values()].map(([column, kind]) => [column, absentOf[kind]]))
+
+/** @returns the row, or why this is not an event */
+export function parseEvent(record: JournalRecord): Parsed {
+  const type = /^dev\.holdfast\.([a-z_]+(?:\.[a-z_]+)*)\.v1$/.exec(record.headers['ce_type'] ?? '')?.[1]
+  if (type === undefined) return { rejected: 'ce_type is not the type of an event of version 1' }
+  const time = readTime(record.headers['ce_time'])
+  if (time === undefined) return { rejected: 'ce_time is not a time' }
+  const event = readObject(record.value)
+  if (!event) return { rejected: 'the value is not a JSON object' }
+
+  const known: Partial<Record<EventColumn, EventRow[EventColumn]>> = {}
+  const rest: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(event)) {
+    const field = fields.get(name)
+    if (!field) {
+      rest[name] = value
+      continue
+    }
+    if (value === null) continue
+    const [column, kind] = field
+    const read = readers[kind](value)
+    if (read === undefined) return { rejected: `the field ${name} is not ${kindNames[kind]}` }
+    known[column] = read
+  }
+  if (typeof known.tenant !== 'string') return { rejected: 'the field tenant is missing' }
+  if (!known.stream || !known.sequence) return { rejected: 'the fields stream and sequence are missing' }
+  const eventId = `${known.stream}:${known.sequence}`
+  if (wellFormed(record.headers['ce_id'] ?? '') !== eventId)
+    return { rejected: 'ce_id is not made of stream and sequence' }
+  return {
+    row: {
+      ...(absent as EventRow),
+      ...known,
+      event_id: eventId,
+      type,
+      time,
+      source: wellFormed(record.headers['ce_source'] ?? ''),
+      data: canonicalize(rest) ?? '{}',
+      ...positionColumns(record),
+    },
+  }
+}
+
+/** The row that stands in the place of a record that is not an event: a reference, a reason and a commitment. */
+export function rejectedRow(record: JournalRecord, { stream, reason, commitment, bytes }: Rejection): EventRow {
+  return {
+    ...(absent as EventRow),
+    event_id: `${stream}:1`,
+    stream,
+    sequence: 1,
+    type: 'record.rejected',
+    time: columnTime(record.time),
+    source: 'holdfast/audit',
+    tenant: '',
+    reason,
+    data: canonicalize({ bytes, commitment }) ?? '{}',
+    ...positionColumns(record),
+  }
+}
+
+export type Rejection = {
+  /** topic/partition/offset of the record: the same however often it is met. */
+  readonly stream: string
+  readonly reason: string
+  /** sha256:hex of the value's UTF-8 bytes. */
+  readonly commitment: string
+  readonly bytes: number
+}
+
+const positionColumns = ({ topic, partition, offset, time }: JournalRecord) => ({
+  journal_topic: topic,
+  journal_partition: partition,
+  journal_offset: offset,
+  journal_time: columnTime(time),
+})
+
+/** Half a surrogate pair can stand in JSON and nowhere else: ClickHouse refuses the whole insert for it. */
+const wellFormed = (text: string) => text.replace(/\p{Surrogate}/gu, '\ufffd')
+
+function readObject(value: string): Record<string, unknown> | undefined {
+  try {
+    const half = /\\u[dD][89a-fA-F]/.test(value)
+    const parsed: unknown = JSON.parse(value, half ? (_, member: unknown) => repair(member) : undefined)
+    return isObject(parsed) ? parsed : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function repair(member: unknown): unknown {
+  if (typeof member === 'string') return wellFormed(member)
+  if (!isObject(member)) return member
+  return Object.fromEntries(Object.entries(member).map(([name, value]) => [wellFormed(name), value]))
+}
+
+const maxCount = 2 ** 32 - 1
+const isWhole = (value: unknown, most: number): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most
+
+const readers: Record<Kind, (value: unknown) => string | number | boolean | readonly string[] | undefined> = {
+  text: value => (typeof value === 'string' ? value : undefined),
+  time: readTime,
+  count: value => (isWhole(value, maxCount) ? value : undefined),
+  amount: value => (isWhole(value, Number.MAX_SAFE_INTEGER) ? value : undefined),
+  flag: value => (typeof value === 'boolean' ? value : undefined),
+  texts: value => (Array.isArray(value) && value.every(item => typeof item === 'string') ? value : undefined),
+}
+
+const kindNames: Record<Kind, string> = {
+  text: 'text',
+  time: 'a time',
+  count: 'a whole number',
+  amount: 'a whole number',
+  flag: 'true or false',
+  texts: 'a list of texts',
+}
+
+/** What DateTime64(3) of the table can hold without turning into another time. */
+const earliest = Date.UTC(1970)
+const latest = Date.UTC(2250)
+
+function readTime(value: unknown): string | undefined {
+  if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\dT/.test(value)) return undefined
+  const ms = Date.parse(value)
+  return ms >= earliest && ms < latest ? columnTime(ms) : undefined
+}
+
+const columnTime = (ms: number) => new Date(ms).toISOString().slice(0, 23).replace('T', ' ')

@@ -1,0 +1,201 @@
+/**
+ * The sink: every record of `holdfast.events` becomes one row of the history, none twice, whatever dies in between.
+ *
+ * Records wait in one buffer in order of arrival; about once a second a batch of at most `maxRows` goes out in one
+ * insert, and only then are its offsets committed. A batch stays in the buffer until it is confirmed.
+ *
+ * What can break, and why it does no harm:
+ * - the insert fails, or took effect and was reported as failed: the partitions of the batch are in doubt; the next
+ *   try asks the table which offsets it has and inserts the missing ones.
+ * - killed between insert and commit: the next owner is handed the same records and asks first.
+ * - the commit fails or comes too late: as above. The journal's offset is a lower bound, nothing else.
+ * - ClickHouse is down: the buffer fills, deliveries wait, the journal keeps the rest; retried with growing pauses.
+ * - a record is no event: `holdfast.rejected` gets its reference, the history a `record.rejected` row at its offset.
+ *   First the one, then the other: where the row is, the reference is.
+ * - the partition goes to another member: its records are dropped here, after an insert under way has ended.
+ */
+import type { Delivery, Journal, JournalRecord, PartitionLag } from '../../../shared/journal/port.ts'
+import { topics } from '../../../shared/journal/topics.ts'
+import type { Log } from '../log.ts'
+import { createChanges } from './changes.ts'
+import type { History } from './history.ts'
+import { type Certainty, missingOf } from './missing.ts'
+import { rejectedRecord, rejectionOf } from './rejected.ts'
+import { parseEvent, rejectedRow } from './row.ts'
+
+export const sinkGroup = 'holdfast-audit'
+
+export type SinkDeps = { readonly journal: Journal; readonly history: History; readonly log: Log }
+
+export type SinkOptions = {
+  /** Most rows of one insert. 2,000 stall the event loop about 14 ms over the embedded engine. */
+  readonly maxRows: number
+  /** Pause between inserts while fewer than `maxRows` wait, milliseconds. */
+  readonly intervalMs: number
+  /** Records held at a time; deliveries wait beyond it. */
+  readonly maxBuffered: number
+  readonly retryMs: { readonly first: number; readonly most: number }
+}
+
+export const sinkDefaults: SinkOptions = {
+  maxRows: 2_000,
+  intervalMs: 1_000,
+  maxBuffered: 10_000,
+  retryMs: { first: 200, most: 5_000 },
+}
+
+export type Sink = {
+  /** Why the last try failed, while it does; undefined when all is well. */
+  failing(): string | undefined
+  lag(): Promise<readonly PartitionLag[]>
+  /** Tries to write what waits, once, then leaves the group. What could not be written comes again to the next owner. */
+  stop(): Promise<void>
+}
+
+type Entry = { readonly record: JournalRecord; readonly delivery: Delivery }
+
+export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefaults): Promise<Sink> {
+  const { journal, log } = deps
+  const changes = createChanges()
+  const certain: Certainty = new Map()
+  /** Highest offset taken into the buffer by partition: what is handed over again is not taken again. */
+  const taken = new Map<number, number>()
+  let buffer: Entry[] = []
+  let stopping = false
+  let failure: string | undefined
+  let flushing: Promise<unknown> = Promise.resolve()
+
+  const forget = (partition: number) => {
+    certain.delete(partition)
+    taken.delete(partition)
+    buffer = buffer.filter(entry => entry.record.partition !== partition)
+    changes.tell()
+  }
+  /** Records this member may no longer write. Called before newer ones of the partition are taken, so none of those go along. */
+  const forgetLost = () => {
+    const lost = buffer.filter(entry => entry.delivery.signal.aborted).map(entry => entry.record.partition)
+    for (const partition of new Set(lost)) forget(partition)
+  }
+
+  const take = async (delivery: Delivery) => {
+    forgetLost()
+    for (const record of delivery.records) {
+      if (stopping || record.offset <= (taken.get(record.partition) ?? -1)) continue
+      taken.set(record.partition, record.offset)
+      buffer.push({ record, delivery })
+    }
+    changes.tell()
+    delivery.signal.addEventListener('abort', changes.tell, { once: true })
+    await changes.until(() => buffer.length < options.maxBuffered || stopping || delivery.signal.aborted)
+    delivery.signal.removeEventListener('abort', changes.tell)
+  }
+
+  /** One try for the oldest records. When it throws, they are in doubt and still in the buffer. */
+  const flush = async () => {
+    forgetLost()
+    const batch = buffer.slice(0, options.maxRows)
+    try {
+      await write(deps, certain, batch)
+    } catch (error) {
+      for (const { record } of batch) certain.delete(record.partition)
+      throw error
+    }
+    const written = new Set(batch)
+    buffer = buffer.filter(entry => !written.has(entry))
+    changes.tell()
+    for (const partition of await commit(log, batch)) forget(partition)
+  }
+
+  const tryFlush = async (): Promise<boolean> => {
+    const result = flush().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    )
+    flushing = result
+    const failed = await result
+    if (failed && failure === undefined) {
+      log.warn(
+        { error: failed.error },
+        'rows could not be written to the history; the journal keeps them and they are tried again',
+      )
+    }
+    if (!failed && failure !== undefined) log.info('the history takes rows again')
+    failure = failed && (failed.error instanceof Error ? failed.error.message : String(failed.error))
+    return !failed
+  }
+
+  const run = async () => {
+    let retryMs = options.retryMs.first
+    while (!stopping) {
+      await changes.until(() => buffer.length > 0 || stopping)
+      if (stopping) return
+      if (await tryFlush()) {
+        retryMs = options.retryMs.first
+        await changes.until(() => buffer.length >= options.maxRows || stopping, options.intervalMs)
+      } else {
+        await changes.until(() => stopping, retryMs)
+        retryMs = Math.min(retryMs * 2, options.retryMs.most)
+      }
+    }
+  }
+
+  const running = run()
+  const consumer = await journal.consume({
+    group: sinkGroup,
+    topics: [topics.events.name],
+    maxRecords: options.maxRows,
+    handle: take,
+    onAssigned: async (_, partition) => forget(partition),
+    onRevoked: async (_, partition) => {
+      forget(partition)
+      await flushing
+    },
+    onError: error => log.warn({ error }, 'the journal reported an error to the history sink'),
+  })
+
+  return {
+    failing: () => failure,
+    lag: () => journal.lag(sinkGroup, topics.events.name),
+    stop: async () => {
+      stopping = true
+      changes.tell()
+      await running
+      while (buffer.length > 0 && (await tryFlush()));
+      await consumer.stop()
+    },
+  }
+}
+
+async function write({ journal, history }: SinkDeps, certain: Certainty, batch: readonly Entry[]): Promise<void> {
+  const missing = await missingOf(history, certain, batch)
+  const rejected = []
+  const rows = []
+  for (const { record } of missing) {
+    const parsed = parseEvent(record)
+    if ('row' in parsed) {
+      rows.push(parsed.row)
+      continue
+    }
+    const rejection = rejectionOf(record, parsed.rejected)
+    rejected.push(rejectedRecord(record, rejection))
+    rows.push(rejectedRow(record, rejection))
+  }
+  if (rejected.length > 0) await journal.append(rejected)
+  if (rows.length > 0) await history.insert(rows)
+}
+
+/**
+ * Commits the last offset of each partition. A failure is only told: the next commit is higher.
+ * @returns partitions that belong to another member by now
+ */
+async function commit(log: Log, batch: readonly Entry[]): Promise<number[]> {
+  const lost: number[] = []
+  for (const [partition, { record, delivery }] of new Map(batch.map(entry => [entry.record.partition, entry]))) {
+    try {
+      if (!(await delivery.commit(record.offset))) lost.push(partition)
+    } catch (error) {
+      log.warn({ error, partition }, 'the journal did not take the offset of the history; it will take a later one')
+    }
+  }
+  return lost
+}

@@ -1,0 +1,67 @@
+/** Starts the audit service: the sink from the journal to the history, and the SQL endpoint. The only place that builds its clients. */
+import { type Clickhouse, type ClickhouseAt, connectClickhouse } from '../../shared/clickhouse/connect.ts'
+import type { Journal } from '../../shared/journal/port.ts'
+import type { AuditConfig } from './config.ts'
+import { startHttp } from './http.ts'
+import type { Log } from './log.ts'
+import { historyOf } from './sink/history.ts'
+import { type Sink, startSink } from './sink/sink.ts'
+import { createGate } from './sql/gate.ts'
+import type { Authenticate } from './sql/run.ts'
+
+export type AuditInput = {
+  readonly config: AuditConfig
+  /** Stays the caller's to close. */
+  readonly journal: Journal
+  /** Opened here and closed here. */
+  readonly clickhouse: ClickhouseAt
+  readonly authenticate: Authenticate
+  readonly log: Log
+}
+
+export type Audit = {
+  /** Of the SQL endpoint. */
+  readonly url: string
+  /** Resolves when rows are written and questions are answered; rejects with the reason why not. */
+  ready(): Promise<void>
+  /** The store, for those in the same process that read the history themselves. Closed by `stop`. */
+  readonly clickhouse: Clickhouse
+  readonly sink: Sink
+  /** Writes what waits, answers what runs, closes. Safe to call twice. */
+  stop(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * @throws ConfigError, UnavailableError as `connectClickhouse` does; the port in use as Node's own error
+ */
+export async function start({ config, journal, clickhouse: at, authenticate, log }: AuditInput): Promise<Audit> {
+  const closers: (() => Promise<void>)[] = []
+  const close = async () => {
+    for (let closer = closers.pop(); closer; closer = closers.pop()) await closer()
+  }
+  try {
+    const clickhouse = await connectClickhouse(at)
+    closers.push(() => clickhouse.close())
+    const sink = await startSink({ journal, history: historyOf(clickhouse), log }, config.sink)
+    closers.push(() => sink.stop())
+    const ready = () => readiness(clickhouse, sink)
+    const http = await startHttp(
+      { clickhouse, gate: createGate(config.queries), limits: config.limits, authenticate, ready, log },
+      config,
+    )
+    closers.push(() => http.close())
+    let stopped: Promise<void> | undefined
+    const stop = () => (stopped ??= close())
+    return { url: http.url, ready, clickhouse, sink, stop, [Symbol.asyncDispose]: stop }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function readiness(clickhouse: Clickhouse, sink: Sink): Promise<void> {
+  await clickhouse.ping()
+  const failure = sink.failing()
+  if (failure !== undefined) throw new Error(`the history takes no rows: ${failure}`)
+}

@@ -1,0 +1,20 @@
+import type { Config } from '../../shared/config/load.ts'
+import { serverOfScope, toolSettings } from '../../shared/config/settings.ts'
+import type { Settings } from './deps.ts'
+
+/** What broker reads from the configuration. Servers go by the name their keys are recorded under. */
+export function brokerSettings(config: Config): Settings {
+  const named = (scope: string) => serverOfScope(config, scope) ?? scope
+  return {
+    serverOf: named,
+    lane: scope => {
+      const server = config.servers[named(scope)]
+      // A server that was taken out of the configuration: what the journal still holds for it is refused, not lost.
+      return server ? { concurrency: server.concurrency, queue: server.queue } : { concurrency: 0, queue: 0 }
+    },
+    tool: (scope, tool) => {
+      const { timeoutMs, retentionMs, lateWindowMs, twins, ambiguous } = toolSettings(config, named(scope), tool)
+      return { timeoutMs, retentionMs, lateWindowMs, allowTwins: twins === 'allow', ...(ambiguous && { ambiguous }) }
+    },
+  }
+}

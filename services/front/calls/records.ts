@@ -1,0 +1,122 @@
+/** The facts front itself puts on record: refusals, and reads from their beginning to their end. Pure. */
+import type { Caller } from '../../../shared/call/command.ts'
+import type { Code } from '../../../shared/call/codes.ts'
+import type { Effect } from '../../../shared/call/effect.ts'
+import type { Seen, Verdict as SeenVerdict } from '../../../shared/call/seen.ts'
+import { type EventName, eventRecord } from '../../../shared/events/event.ts'
+import { commitment, redactArguments } from '../../../shared/events/redact.ts'
+import type { NewRecord } from '../../../shared/journal/port.ts'
+import type { Identity } from '../deps.ts'
+import type { Verdict } from '../settings.ts'
+
+const source = 'holdfast/front'
+const iso = (ms: number) => new Date(ms).toISOString()
+
+/** What is known of a call when front speaks of it. Times in milliseconds, database time. */
+export type CallFacts = {
+  readonly callId: string
+  readonly identity: Identity
+  readonly caller: Caller
+  readonly server?: string | undefined
+  readonly tool?: string | undefined
+  readonly toolHash?: string | undefined
+  readonly effect?: Effect | undefined
+  readonly effectSource?: string | undefined
+  readonly key?: string | undefined
+  readonly keySource?: string | undefined
+  /** JSON text. */
+  readonly arguments?: string | undefined
+  readonly policy?: Verdict | undefined
+  readonly receivedAt: number
+}
+
+/** `maxArgumentsBytes`: longer ones are left out, and the event says so. */
+export type RecordContext = { readonly secret: string; readonly maxArgumentsBytes: number }
+
+function factFields({ secret, maxArgumentsBytes }: RecordContext, facts: CallFacts) {
+  const { callId, identity, caller, policy } = facts
+  return {
+    stream: callId,
+    source,
+    tenant: identity.tenant,
+    keyspace: identity.keyspace,
+    ...caller,
+    callId,
+    server: facts.server,
+    tool: facts.tool,
+    toolHash: facts.toolHash,
+    effect: facts.effect,
+    effectSource: facts.effectSource,
+    key: facts.key,
+    keySource: facts.keySource,
+    ...argumentFields(facts, { secret, maxArgumentsBytes }),
+    policyRule: policy?.rule,
+    policyVersion: policy?.version,
+    verdict: policy?.verdict,
+    receivedAt: iso(facts.receivedAt),
+  }
+}
+
+function argumentFields({ callId, arguments: text }: CallFacts, { secret, maxArgumentsBytes }: RecordContext) {
+  if (text === undefined) return {}
+  const redacted = redactArguments(text)
+  const cut = Buffer.byteLength(redacted) > maxArgumentsBytes
+  return {
+    ...(cut ? { truncated: ['arguments'] } : { arguments: redacted }),
+    argumentsCommitment: commitment(secret, callId, text),
+  }
+}
+
+/** A call that was refused before a row existed. */
+export function refusedRecord(
+  context: RecordContext,
+  { facts, code, reason, at }: { facts: CallFacts; code: Code; reason: string | undefined; at: number },
+): NewRecord {
+  const type = code === 'denied' ? 'call.denied' : 'call.not_accepted'
+  return eventRecord({ type, sequence: 1, time: iso(at), ...factFields(context, facts), code, reason: reason?.slice(0, 1000) })
+}
+
+/** A read was received; it is dispatched at the same time. */
+export const requestedRecord = (context: RecordContext, facts: CallFacts): NewRecord =>
+  eventRecord({ type: 'call.requested', sequence: 1, time: iso(facts.receivedAt), ...factFields(context, facts) })
+
+/** How a read ended. */
+export function finishedRecord(
+  { secret }: RecordContext,
+  { facts, seen, verdict, at, durationMs }: { facts: CallFacts; seen: Seen; verdict: SeenVerdict; at: number; durationMs: number },
+): NewRecord {
+  const { callId, identity, caller, server, tool, effect } = facts
+  return eventRecord({
+    type: finishedTypes[verdict.state],
+    stream: callId,
+    sequence: 2,
+    time: iso(at),
+    source,
+    tenant: identity.tenant,
+    keyspace: identity.keyspace,
+    agent: caller.agent,
+    conversation: caller.conversation,
+    callId,
+    server,
+    tool,
+    effect,
+    state: verdict.state,
+    ...('code' in verdict && { code: verdict.code }),
+    finishedAt: iso(at),
+    durationMs: Math.max(0, Math.round(durationMs)),
+    ...('raw' in seen && {
+      isError: seen.kind === 'error' || (seen.kind === 'result' && seen.isError),
+      resultBytes: Buffer.byteLength(seen.raw),
+      resultCommitment: commitment(secret, callId, seen.raw),
+    }),
+    ...('message' in seen && { reason: seen.message.slice(0, 1000) }),
+  })
+}
+
+const finishedTypes = {
+  succeeded: 'call.succeeded',
+  failed: 'call.failed',
+  not_executed: 'call.not_executed',
+  unknown: 'call.lost',
+  awaiting_input: 'call.input_required',
+} as const satisfies Record<SeenVerdict['state'], EventName>

@@ -1,0 +1,166 @@
+/**
+ * The HTTP face: who may connect, which paths there are, and that whatever arrives gets an answer in JSON. Bodies stay
+ * bytes until a route reads them.
+ */
+import {
+  localhostAllowedHostnames,
+  localhostAllowedOrigins,
+  validateHostHeader,
+  validateOriginHeader,
+} from '@modelcontextprotocol/server'
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Json } from '../../../shared/call/fingerprint.ts'
+import type { Authenticate } from '../deps.ts'
+import type { Endpoint, EndpointDeps } from '../mcp/endpoint.ts'
+import { type Answered, askOutcome, askReport } from '../outcome/answer.ts'
+import { identify } from './authenticate.ts'
+import { sendProblem } from './problem.ts'
+
+export type AppDeps = EndpointDeps & {
+  readonly endpoint: Endpoint
+  readonly authenticate: Authenticate
+  readonly ready: () => Promise<void>
+  /** Names under which this front may be called; undefined: any, where it is not bound to loopback. */
+  readonly hostnames: readonly string[] | undefined
+}
+
+/** The hostnames that a front bound to `host` answers to: a page in a browser must not reach it under another name. */
+export const hostnamesOf = (host: string): readonly string[] | undefined =>
+  ['127.0.0.1', '::1', 'localhost'].includes(host) ? localhostAllowedHostnames() : undefined
+
+export function createApp(deps: AppDeps): FastifyInstance {
+  const app = Fastify({
+    bodyLimit: deps.settings.bodyBytes,
+    // A key has up to 255 characters, each up to three when encoded.
+    routerOptions: { maxParamLength: 1024 },
+    forceCloseConnections: 'idle',
+  })
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
+  app.addHook('onRequest', async (request, reply) => guard(deps, request, reply))
+  app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'route_not_found'))
+  app.setErrorHandler((error: FastifyError, request, reply) => sendError(deps, error, request, reply))
+
+  app.get('/livez', async () => ({ live: true }))
+  app.get('/readyz', async (_request, reply) => sendReadiness(deps, reply))
+  for (const path of ['/mcp', '/mcp/:server']) {
+    app.post(path, async (request, reply) => postMcp(deps, request, reply))
+    app.delete(path, async (request, reply) => deleteSession(deps, request, reply))
+    app.get(path, async (_request, reply) => notAllowed(reply))
+  }
+  app.get('/v1/outcomes', async (request, reply) => getOutcome(deps, request, reply))
+  app.get('/v1/outcomes/:server/:key', async (request, reply) => getOutcome(deps, request, reply))
+  app.get('/v1/report', async (request, reply) => getReport(deps, request, reply))
+  return app
+}
+
+async function guard({ hostnames }: AppDeps, { headers }: FastifyRequest, reply: FastifyReply) {
+  if (hostnames === undefined) return
+  const host = validateHostHeader(headers.host, [...hostnames])
+  const origin = validateOriginHeader(headers.origin, localhostAllowedOrigins())
+  const refused = host.ok ? origin : host
+  if (!refused.ok) return reply.code(403).send({ code: 'denied', message: refused.message })
+}
+
+function sendError({ log }: AppDeps, error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
+  if (error.statusCode === 413) return sendProblem(reply, 'too_large', 'The body is larger than limits.bodyBytes.')
+  if (error.statusCode !== undefined && error.statusCode < 500) return sendProblem(reply, 'bad_request', error.message)
+  log.error({ err: error, path: request.routeOptions.url }, 'a request failed inside Holdfast')
+  return reply.code(500).send({ code: 'internal', message: 'Holdfast failed on this request. A write may have been accepted: ask holdfast_outcome.' })
+}
+
+async function sendReadiness({ ready }: AppDeps, reply: FastifyReply) {
+  try {
+    await ready()
+    return { ready: true }
+  } catch (error) {
+    return reply.code(503).send({ ready: false, reason: (error as Error).message })
+  }
+}
+
+type Params = { readonly server?: string; readonly key?: string }
+
+async function postMcp(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
+  const route = knownRoute(deps, request)
+  if (route === 'unknown') return sendProblem(reply, 'route_not_found', 'There is no such server here.')
+  const identity = await identify(deps, request, reply)
+  if (identity === undefined) return reply
+  const body = decode(request.body)
+  reply.hijack()
+  try {
+    await deps.endpoint.post({
+      response: reply.raw,
+      headers: request.headers,
+      body: body ?? '',
+      url: `http://${request.headers.host ?? 'localhost'}${request.url}`,
+      identity,
+      route: route.server,
+      origin: request.headers.origin ?? request.ip,
+    })
+  } catch (error) {
+    deps.log.error({ err: error }, 'an MCP request failed inside Holdfast')
+    endBroken(reply)
+  }
+  return reply
+}
+
+/** Our own code broke: a client must not wait for ever, and must not take this for a refusal. */
+function endBroken({ raw }: FastifyReply): void {
+  if (raw.headersSent) return void raw.end()
+  const error = { code: -32603, message: 'Internal error. A write may have been accepted: ask holdfast_outcome.' }
+  raw.writeHead(500, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id: null, error }))
+}
+
+function knownRoute({ settings }: AppDeps, request: FastifyRequest): { server: string | undefined } | 'unknown' {
+  const { server } = request.params as Params
+  return server === undefined || settings.servers.includes(server) ? { server } : 'unknown'
+}
+
+/** Undefined for what is no UTF-8: it is no JSON either. */
+function decode(body: unknown): string | undefined {
+  try {
+    return Buffer.isBuffer(body) ? new TextDecoder('utf-8', { fatal: true }).decode(body) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const notAllowed = (reply: FastifyReply) =>
+  reply.code(405).header('allow', 'POST').send({ code: 'bad_request', message: 'Only POST is served here.' })
+
+/** A sealed session holds nothing here, so ending it is agreeing to. */
+async function deleteSession(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
+  const sealed = request.headers['mcp-session-id']
+  if (typeof sealed !== 'string') return notAllowed(reply)
+  const identity = await identify(deps, request, reply)
+  if (identity === undefined) return reply
+  return deps.sessions.open(sealed, identity) === undefined ? sendProblem(reply, 'route_not_found', 'Session not found.') : reply.code(200).send()
+}
+
+async function getOutcome(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
+  const asker = await askerOf(deps, request, reply)
+  if (asker === undefined) return reply
+  const { server, key } = request.params as Params
+  const input = { ...queryOf(request), ...(server !== undefined && { server }), ...(key !== undefined && { key }) }
+  return sendAnswered(reply, await askOutcome(deps, asker, undefined, input))
+}
+
+async function getReport(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
+  const asker = await askerOf(deps, request, reply)
+  return asker === undefined ? reply : sendAnswered(reply, await askReport(deps, asker, queryOf(request)))
+}
+
+const queryOf = ({ query }: FastifyRequest) => query as { readonly [name: string]: Json }
+
+async function askerOf(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
+  const identity = await identify(deps, request, reply)
+  if (identity === undefined) return undefined
+  const { tenant, keyspace, agent, credential } = identity
+  return { viewer: { tenant, keyspace }, caller: { agent, credential, origin: request.headers.origin ?? request.ip } }
+}
+
+function sendAnswered(reply: FastifyReply, answered: Answered) {
+  if (!answered.ok) return sendProblem(reply, answered.code, answered.problem)
+  const { http, text } = answered.rendered
+  return reply.code(http).header('content-type', 'application/json').header('cache-control', 'no-store').send(text)
+}

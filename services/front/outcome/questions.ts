@@ -1,0 +1,78 @@
+/** Reads what `holdfast_outcome`, `holdfast_report` and the HTTP API are asked with. Pure. */
+import { fingerprint, type Json } from '../../../shared/call/fingerprint.ts'
+import { isValidKey } from '../../../shared/call/key.ts'
+import { isObject } from '../calls/incoming.ts'
+import type { Directory } from '../catalogue/directory.ts'
+import type { FrontSettings } from '../settings.ts'
+import type { Question } from './find.ts'
+
+export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string }
+const problem = (text: string): Read<never> => ({ ok: false, problem: text })
+const read = <T>(value: T): Read<T> => ({ ok: true, value })
+
+type Fields = { readonly [name: string]: Json | undefined }
+type Deps = { readonly settings: FrontSettings; readonly directory: Directory }
+
+export const mostWaitMs = 50_000
+const defaultSinceMs = 24 * 3_600_000
+const ownArgument = 'idempotency_key'
+
+/** @param route the server of `/mcp/{server}`, which questions on it mean unless they name another */
+export function readQuestion(deps: Deps, route: string | undefined, input: Fields): Read<{ question: Question; waitMs: number }> {
+  const waitMs = readWait(input.waitMs)
+  if (!waitMs.ok) return waitMs
+  const server = readServer(deps, input.server ?? route)
+  if (!server.ok) return server
+  const question = readSubject(deps, server.value, input)
+  return question.ok ? read({ question: question.value, waitMs: waitMs.value }) : question
+}
+
+function readSubject({ settings, directory }: Deps, server: string | undefined, input: Fields): Read<Question> {
+  const { callId, key, tool } = input
+  if (callId !== undefined) {
+    return typeof callId === 'string' ? read({ by: 'call', callId }) : problem('callId must be a string.')
+  }
+  if (key !== undefined) {
+    if (typeof key !== 'string' || !isValidKey(key)) return problem('key must be 1 to 255 printable ASCII characters.')
+    const servers = (server === undefined ? settings.servers : [server]).map(settings.scopeName)
+    return read({ by: 'key', servers: [...new Set(servers)], key })
+  }
+  if (typeof tool !== 'string' || !isObject(input.arguments)) {
+    return problem('Ask by callId, by key (with server), or by tool and arguments.')
+  }
+  const known = directory.resolve(server, tool) ?? directory.resolve(undefined, tool)
+  const of = known?.server ?? server
+  if (of === undefined) return problem(`There is no tool ${JSON.stringify(tool)} here; name its server too.`)
+  const args = withoutOwnArgument(input.arguments, known?.tool.inputSchema)
+  return read({ by: 'fingerprint', server: settings.scopeName(of), fingerprint: fingerprint(known?.name ?? tool, args) })
+}
+
+/** Upstream's own argument of that name belongs to the change; ours does not. */
+function withoutOwnArgument(args: { readonly [name: string]: Json }, schema: unknown) {
+  const declared = isObject(schema) && isObject(schema.properties) && Object.hasOwn(schema.properties, ownArgument)
+  if (declared) return args
+  const { [ownArgument]: _, ...rest } = args
+  return rest
+}
+
+function readServer({ settings }: Deps, server: Json | undefined): Read<string | undefined> {
+  if (server === undefined) return read(undefined)
+  if (typeof server === 'string' && settings.servers.includes(server)) return read(server)
+  return problem(`There is no server ${JSON.stringify(server)} here.`)
+}
+
+function readWait(waitMs: Json | undefined): Read<number> {
+  if (waitMs === undefined) return read(0)
+  const value = Number(waitMs)
+  if (typeof waitMs === 'boolean' || waitMs === '' || !Number.isFinite(value) || value < 0) return problem(`waitMs must be 0 to ${mostWaitMs}.`)
+  return read(Math.min(value, mostWaitMs))
+}
+
+/** @param now milliseconds */
+export function readReport(input: Fields, now: number): Read<{ since: number; conversation: string | undefined }> {
+  const { since, conversation } = input
+  const from = since === undefined ? now - defaultSinceMs : typeof since === 'string' ? Date.parse(since) : Number.NaN
+  if (!Number.isFinite(from)) return problem('since must be an ISO 8601 time, such as 2026-11-21T09:00:00Z.')
+  if (conversation !== undefined && typeof conversation !== 'string') return problem('conversation must be a string.')
+  return read({ since: from, conversation })
+}

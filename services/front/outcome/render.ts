@@ -1,0 +1,116 @@
+/** Outcomes and reports as JSON: the same for the tools and for the HTTP API. Pure. */
+import { codes, type Code } from '../../../shared/call/codes.ts'
+import type { OutcomeRecord, UpstreamAnswer } from '../../../shared/call/record.ts'
+import { withMember } from '../../../shared/json/slice.ts'
+import { answerState, codeOf, finishedAt, recordFields } from '../answers/outcome-meta.ts'
+import type { FrontSettings } from '../settings.ts'
+import { nextStep } from '../words.ts'
+import type { Found, Question } from './find.ts'
+
+/** `text` is the JSON; `http` the status it has over HTTP. */
+export type Rendered = { readonly text: string; readonly http: number }
+
+type Names = Pick<FrontSettings, 'serverOfScope'>
+
+const askAgain = (callId: string) => `Next: holdfast_outcome ${JSON.stringify({ callId, waitMs: 30_000 })}.`
+
+/** What to do about a record. */
+export function nextOf(record: OutcomeRecord): string {
+  const { operation } = record
+  if (record.expired) return nextStep.expired
+  switch (operation.state) {
+    case 'accepted':
+    case 'executing':
+      return `${nextStep.pending} ${askAgain(operation.callId)}`
+    case 'awaiting_approval':
+      return `${nextStep.awaitingApproval} ${askAgain(operation.callId)}`
+    case 'awaiting_input':
+      return nextStep.awaitingInput
+    case 'succeeded':
+      return nextStep.succeeded
+    case 'failed':
+      return nextStep.failed
+    case 'not_executed':
+      return operation.reopenable ? nextStep.notExecutedReopenable : nextStep.notExecutedClosed
+    case 'unknown':
+      return `${nextStep.unknown} ${askAgain(operation.callId)}`
+  }
+}
+
+/** What both an outcome and a line of a report say of a record. */
+function fieldsOf(record: OutcomeRecord, names: Names) {
+  const { operation } = record
+  const code = codeOf(record)
+  const finished = finishedAt(record)
+  return {
+    state: answerState(record),
+    ...(code !== undefined && { code }),
+    server: names.serverOfScope(record.server) ?? record.server,
+    tool: record.tool,
+    callId: operation.callId,
+    ...recordFields(record),
+    ...(finished !== undefined && { finishedAt: finished }),
+    ...('evidence' in operation && { evidence: operation.evidence }),
+    next: nextOf(record),
+  }
+}
+
+/**
+ * The answer to a question, with upstream's recorded answer byte for byte where there is one.
+ * @param question what was asked, for the words of `not_found`
+ */
+export function renderOutcome(found: Found, question: Question, names: Names): Rendered {
+  switch (found.kind) {
+    case 'record': {
+      const text = JSON.stringify(fieldsOf(found.record, names))
+      const http = found.record.expired ? codes.idempotency_key_expired.http : 200
+      return { http, text: found.record.answer === undefined ? text : withAnswer(text, found.record.answer) }
+    }
+    case 'not_found':
+      return refusal('not_found', 'not_found', notFoundNext[question.by])
+    case 'ambiguous':
+      return refusal('bad_request', 'unavailable', `The key stands for changes on several servers (${found.servers.map(server => names.serverOfScope(server) ?? server).join(', ')}): ask again and name one.`)
+    case 'unavailable':
+      return refusal('outcome_unavailable', 'unavailable', nextStep.unavailable)
+  }
+}
+
+const notFoundNext = { key: nextStep.notFound, call: nextStep.notFoundCall, fingerprint: nextStep.notFoundChange } as const
+
+const refusal = (code: Code, state: 'not_found' | 'unavailable', next: string): Rendered => ({
+  http: codes[code].http,
+  text: JSON.stringify({ state, code, next }),
+})
+
+function withAnswer(text: string, { kind, raw }: UpstreamAnswer): string {
+  switch (kind) {
+    case 'result':
+      return withMember(text, 'result', raw)
+    case 'input_required':
+      return withMember(text, 'question', raw)
+    case 'error':
+      return withMember(text, 'error', raw)
+    case 'http':
+    case 'message':
+      return withMember(text, 'said', JSON.stringify(raw))
+  }
+}
+
+export type Report = { readonly since: number; readonly records: readonly OutcomeRecord[]; readonly limit: number }
+
+/** Everything since a time by how it ended: what may be reported as done, and what may not. */
+export function renderReport({ since, records, limit }: Report, names: Names): Rendered {
+  const of = (...states: Array<OutcomeRecord['operation']['state']>) =>
+    records.filter(({ operation }) => states.includes(operation.state)).map(record => fieldsOf(record, names))
+  const report = {
+    since: new Date(since).toISOString(),
+    confirmed: of('succeeded'),
+    failed: of('failed'),
+    notExecuted: of('not_executed'),
+    pending: of('accepted', 'awaiting_approval', 'executing', 'awaiting_input'),
+    unknown: of('unknown'),
+    // Newest first, so what is missing is the oldest.
+    truncated: records.length >= limit,
+  }
+  return { http: 200, text: JSON.stringify(report) }
+}

@@ -1,0 +1,86 @@
+/** The data folder: one Holdfast at a time, and the secrets that live in it. */
+import { randomBytes } from 'node:crypto'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ConfigError } from '../../shared/errors.ts'
+
+/**
+ * Takes the folder for this process. A lock left by a process that is gone is taken over; process ids are reused, so a
+ * holder counts only while its start time is the one in the lock.
+ * @returns release, to be called last
+ */
+export function lockDataFolder(dataDir: string): () => void {
+  mkdirSync(dataDir, { recursive: true })
+  const path = join(dataDir, 'lock')
+  const mine = `${path}.${process.pid}`
+  writeFileSync(mine, JSON.stringify({ pid: process.pid, startedAt: startTimeOf(process.pid) }))
+  try {
+    if (!tryLink(mine, path)) {
+      refuseIfHeld(path, dataDir)
+      rmSync(path, { force: true })
+      if (!tryLink(mine, path)) refuseIfHeld(path, dataDir)
+    }
+  } finally {
+    rmSync(mine, { force: true })
+  }
+  return () => rmSync(path, { force: true })
+}
+
+/** A hard link is made or not made, never half: two processes that race cannot both have it. */
+function tryLink(from: string, to: string): boolean {
+  try {
+    linkSync(from, to)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw error
+  }
+}
+
+function refuseIfHeld(path: string, dataDir: string): void {
+  const holder = readHolder(path)
+  if (holder === undefined || startTimeOf(holder.pid) !== holder.startedAt) return
+  throw new ConfigError([
+    `the data folder ${dataDir} is in use by another Holdfast (process ${holder.pid}): stop it, or set HOLDFAST_DATA to another folder`,
+  ])
+}
+
+function readHolder(path: string): { pid: number; startedAt: string } | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as { pid: number; startedAt: string }
+  } catch {
+    return undefined
+  }
+}
+
+/** When a process started, in whatever form the system says it; '' when there is no such process. */
+function startTimeOf(pid: number): string {
+  try {
+    if (process.platform === 'linux') {
+      // The 22nd field; the second may hold spaces and parentheses, so count from the last one.
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+    }
+    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim()
+  } catch {
+    return ''
+  }
+}
+
+/** A secret of this folder, made at the first start: commitments and sealed session ids hang on it. */
+export function readSecret(dataDir: string): string {
+  const path = join(dataDir, 'secret')
+  if (!existsSync(path)) {
+    writeFileSync(path, randomBytes(32).toString('hex'), { mode: 0o600 })
+    chmodSync(path, 0o600)
+  }
+  return readFileSync(path, 'utf8').trim()
+}
+
+/** Writes a file that only the owner may read. */
+export function writePrivate(dataDir: string, name: string, value: unknown): void {
+  const path = join(dataDir, name)
+  writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 })
+  chmodSync(path, 0o600)
+}

@@ -1,0 +1,20 @@
+import { randomFillSync } from 'node:crypto'
+import { monotonicFactory } from 'ulid'
+
+/**
+ * ULIDs that sort in the order they were made within this process. Random numbers are drawn in blocks: one system call
+ * a character would be the dearest part of a call.
+ */
+export function createIds(): { ulid(): string } {
+  const block = new Uint32Array(1024)
+  let next = block.length
+  const random = () => {
+    if (next === block.length) {
+      randomFillSync(block)
+      next = 0
+    }
+    return (block[next++] as number) / 2 ** 32
+  }
+  const ulid = monotonicFactory(random)
+  return { ulid: () => ulid() }
+}

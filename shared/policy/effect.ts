@@ -1,0 +1,35 @@
+import type { Effect } from '../call/effect.ts'
+import { own } from './authorize.ts'
+
+type Declared = { readonly effect?: Effect | undefined }
+
+/** The part of the configuration that says what tools do. */
+export type DeclaredEffects = {
+  readonly servers: Readonly<
+    Record<string, { readonly defaults: Declared; readonly tools: Readonly<Record<string, Declared>> }>
+  >
+}
+
+export type EffectVerdict = { readonly effect: Effect; readonly source: 'config' | 'readOnlyHint' | 'default' }
+
+export type EffectInput = {
+  readonly config: DeclaredEffects
+  readonly server: string
+  /** The server's own name of the tool. */
+  readonly tool: string
+  /** The tool's annotations as the server gave them. */
+  readonly annotations: unknown
+}
+
+/** What a call of the tool does and who says so: the configuration, else `readOnlyHint: true`, else it is a write. */
+export function effectOf({ config, server, tool, annotations }: EffectInput): EffectVerdict {
+  const declared = own(config.servers, server)
+  const effect = declared && (own(declared.tools, tool)?.effect ?? declared.defaults.effect)
+  if (effect) return { effect, source: 'config' }
+  const isReadOnly =
+    typeof annotations === 'object' &&
+    annotations !== null &&
+    'readOnlyHint' in annotations &&
+    annotations.readOnlyHint === true
+  return isReadOnly ? { effect: 'read', source: 'readOnlyHint' } : { effect: 'write', source: 'default' }
+}

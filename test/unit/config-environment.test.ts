@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { readEnvironment, variables } from '../../shared/config/environment.ts'
+import { ConfigError } from '../../shared/errors.ts'
+
+test('without variables everything is on loopback and in .holdfast', () => {
+  const environment = readEnvironment({})
+  assert.equal(environment.dataDir, '.holdfast')
+  assert.equal(environment.host, '127.0.0.1')
+  assert.deepEqual([environment.frontPort, environment.brokerPort, environment.auditPort], [8080, 8081, 8090])
+  assert.deepEqual(
+    [environment.databaseUrl, environment.kafkaBrokers, environment.clickhouseUrl],
+    [undefined, undefined, undefined],
+  )
+})
+
+test('what is set is taken', () => {
+  const environment = readEnvironment({
+    HOLDFAST_HOST: '0.0.0.0',
+    HOLDFAST_FRONT_PORT: '0',
+    HOLDFAST_DEV_KEY: 'a-dev-key',
+    DATABASE_URL: 'postgresql://u:p@db/x',
+    KAFKA_BROKERS: 'k1:9092, k2:9092',
+    CLICKHOUSE_URL: '',
+  })
+  assert.equal(environment.host, '0.0.0.0')
+  assert.equal(environment.frontPort, 0)
+  assert.equal(environment.devKey, 'a-dev-key')
+  assert.equal(environment.databaseUrl, 'postgresql://u:p@db/x')
+  assert.deepEqual(environment.kafkaBrokers, ['k1:9092', 'k2:9092'])
+  assert.equal(environment.clickhouseUrl, undefined)
+})
+
+test('every wrong variable is named at once, and no value is shown', () => {
+  const wrong = {
+    HOLDFAST_HOST: '127.0.0.1:80',
+    HOLDFAST_FRONT_PORT: 'tcp://10.1.2.3:8080',
+    HOLDFAST_BROKER_PORT: '70000',
+    HOLDFAST_DEV_KEY: 'hunter2',
+    HOLDFAST_INTERNAL_TOKEN: 'with a space in it',
+    DATABASE_URL: 'mysql://root:hunter2@db',
+    KAFKA_BROKERS: 'k1',
+    CLICKHOUSE_URL: 'nonsense',
+  }
+  assert.throws(
+    () => readEnvironment(wrong),
+    (error: unknown) => {
+      assert.ok(error instanceof ConfigError)
+      assert.deepEqual(error.problems.map(problem => problem.split(' ')[0]).sort(), Object.keys(wrong).sort())
+      assert.doesNotMatch(error.message, /hunter2|10\.1\.2\.3|with a space/)
+      assert.match(error.message, /HOLDFAST_FRONT_PORT was set by Kubernetes/)
+      return true
+    },
+  )
+})
+
+test('each variable is listed once for the reference', () => {
+  assert.equal(new Set(variables.map(variable => variable.name)).size, variables.length)
+})

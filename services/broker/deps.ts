@@ -60,6 +60,8 @@ export type Broker = {
   readonly events: EventContext
   /** Operations this process may act on, by id. */
   readonly held: Map<string, Held>
+  /** Called when a slot of a server came free: the next waiting call may have it. */
+  readonly slotFreed: (server: string) => void
   /** One statement for many: claims, transitions, joins. */
   readonly claims: Batcher<Claim, boolean>
   readonly advances: Batcher<Advance, boolean>

@@ -11,7 +11,6 @@ import { type Held, recordOfHeld } from './held.ts'
 import { move } from './move.ts'
 import { tellFromRecord } from './outcomes.ts'
 import { patiently } from './patience.ts'
-import { startReady } from './queue.ts'
 import { rememberEvents } from './sql/events.ts'
 
 /** Follows one attempt from its first byte to its record. Never rejects. */
@@ -70,7 +69,7 @@ async function timeOut(broker: Broker, held: Held): Promise<void> {
 
 /** The late window: the lane is free for others, the request stays open. */
 function followLate(broker: Broker, held: Held, rules: ToolRules, late: { attempt: Promise<Seen>; startedAt: number }): void {
-  startReady(broker, held.command.server)
+  broker.slotFreed(held.command.server)
   awaitLate(broker, held, rules, late)
     .catch(error => broker.log.error({ err: error, operation: held.operation.operationId }, 'a late answer could not be recorded'))
     .finally(() => {
@@ -144,7 +143,7 @@ async function keepEvidence(
 function finish(broker: Broker, { command, operation }: Held): void {
   broker.held.delete(operation.operationId)
   broker.lanes.release(command.server)
-  startReady(broker, command.server)
+  broker.slotFreed(command.server)
 }
 
 /** What upstream said, as it is recorded. */

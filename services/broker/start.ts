@@ -11,6 +11,7 @@ import { handleDelivery } from './intake.ts'
 import { createLanes } from './lanes.ts'
 import { brokerGroup, createOutcomes } from './outcomes.ts'
 import { startOwner } from './owner.ts'
+import { startReady } from './queue.ts'
 import { repeat } from './repeat.ts'
 import { advanceOperations } from './sql/advance.ts'
 import { claimOperations } from './sql/claim.ts'
@@ -75,6 +76,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     lanes: createLanes(deps.settings.lane),
     waiting: createWaiting(deps.reply, monotonic),
     held: new Map(),
+    slotFreed: server => startReady(broker, server),
     claims: createBatcher(async claims => {
       const id = owner.id()
       // A claim prepared under an id that was lost meanwhile is made again under the new one.

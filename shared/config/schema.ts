@@ -120,6 +120,7 @@ const tool = z.strictObject({
   key: z
     .strictObject({ argument: argumentPath }, { error: 'must be a mapping (write { argument: reference })' })
     .optional()
+    .meta({ kind: '{ argument: name or path }' })
     .describe('Where the idempotency key stands when it is one of the arguments of the tool itself.'),
   recover: z
     .any()

@@ -1,0 +1,116 @@
+import { type Variable, variables } from '../../shared/config/environment.ts'
+import { entrySchema, type Field, fieldsOf, schemaAt } from '../../shared/config/fields.ts'
+import { nameRules, reservedServers, settingsSchema } from '../../shared/config/schema.ts'
+
+/** `docs/configuration.md`: the words here, every setting from the schema. */
+export function renderConfiguration(): string {
+  return `# Configuration
+
+<!-- Printed by infra/docs/generate.ts from shared/config/schema.ts. Change those, not this page. -->
+
+One file, \`holdfast.yaml\`, says what stands behind Holdfast and who may call it; keep it in git. Environment variables say
+only where things are, and hold secrets. \`holdfast check\` tells every problem at once, each with its line and column,
+without starting anything (\`--without-secrets\` where the secrets are not, as in CI). Holdfast does not start with a
+configuration that has a problem, and reads it once, at start.
+
+\`\`\`yaml
+servers:
+  payments:
+    url: http://127.0.0.1:4001/mcp
+    headers: { Authorization: "Bearer \${env:PAYMENTS_TOKEN}" }
+    tools:
+      transfer: { effect: write, retention: 90d }
+      get_balance: { effect: read }
+  files:
+    command: [npx, "@modelcontextprotocol/server-filesystem", "\${data}/files"]
+roles:
+  teller: { allow: ["payments:*"], deny: ["payments:close_account"] }
+agents:
+  support-bot: { roles: [teller] }
+\`\`\`
+
+## Top level
+
+${tableOf(settingsSchema)}
+
+## A server: \`servers.<name>\`
+
+A name is ${nameRules.server.words}; ${reservedServers.map(name => `\`${name}\``).join(', ')} is reserved.
+
+${tableOf(at('servers', 'x'))}
+
+## A tool: \`servers.<name>.tools.<tool>\`, and \`servers.<name>.defaults\`
+
+A tool that is not mentioned has its server's \`defaults\`, and where they say nothing the defaults below. \`holdfast tools\`
+shows what each tool was taken for and why; \`holdfast tools --suggest\` prints lines to review for servers that annotate nothing.
+
+${tableOf(at('servers', 'x', 'tools', 'y'))}
+
+Expressions are [CEL](https://cel.dev), checked when the file is loaded. \`result\` is a tool result with \`isError\`, \`error\` a
+JSON-RPC error. The one that is not there is an empty map, and an expression that reads only that one does not apply; any
+other error while it runs counts as ambiguous, because \`unknown\` is the honest answer. Use \`has()\` for fields that may be
+missing: \`has(error.code) && error.code == -32603\`.
+
+## A role: \`roles.<name>\`
+
+${tableOf(at('roles', 'x'))}
+
+A pattern is \`server:tool\`; \`*\` stands for any run of characters in either part, and alone for every tool of every server.
+
+## An agent: \`agents.<name>\`
+
+Names of agents, roles, keyspaces and tenants are ${nameRules.plain.words}.
+
+${tableOf(at('agents', 'x'))}
+
+## \`limits\`
+
+${tableOf(at('limits'))}
+
+## Placeholders
+
+\`\${env:NAME}\` is an environment variable, \`\${data}\` the data folder as an absolute path. They are replaced in \`url\`,
+\`command\`, \`cwd\`, \`env\` and \`headers\`, where they are used: a secret is in no log, and not in the policy version. A
+variable that is missing or empty is a problem. Prefer \`env\` and \`headers\` for secrets: other users of the machine can see
+the arguments of a command, and an address can turn up in an error message.
+
+## Renames
+
+A server's name and an agent's keyspace are part of every key. Under a new name the same key would be another one, and a
+repeated call would run again. So a rename says \`formerly:\`, and keys stay recorded under the first name. A configuration
+that leaves unexpired keys without their server or keyspace is refused at start: keep the entry (an agent without roles may
+call nothing), or wait until its keys have expired; an outcome that is \`unknown\` never does.
+
+## Environment
+
+An empty variable counts as not set.
+
+${table(['Variable', 'Default', 'What'], variables.map(variableRow))}
+`
+}
+
+const at = (...path: string[]) => schemaAt(settingsSchema, path) ?? settingsSchema
+
+const tableOf = (schema: typeof settingsSchema | ReturnType<typeof at>): string =>
+  table(['Setting', 'Value', 'Default', 'What'], fieldsOf(schema).map(fieldRow))
+
+function fieldRow({ name, kind, required, defaultText, description, schema }: Field): string[] {
+  const shown = entrySchema(schema) && kind === 'mapping' ? 'mapping by name' : kind
+  return [
+    `\`${name}\``,
+    shown,
+    required ? 'required' : defaultText === undefined ? '' : `\`${defaultText}\``,
+    description,
+  ]
+}
+
+const variableRow = ({ name, default: value, description }: Variable): string[] => [
+  `\`${name}\``,
+  value === undefined ? '' : `\`${value}\``,
+  description,
+]
+
+const table = (head: string[], rows: string[][]): string =>
+  [head, head.map(() => '---'), ...rows]
+    .map(row => `| ${row.map(cell => cell.replaceAll('|', '\\|')).join(' | ')} |`)
+    .join('\n')

@@ -1,0 +1,20 @@
+/**
+ * Prints the pages that are made from the code: `node --import tsx infra/docs/generate.ts` writes them into docs/.
+ * A unit test fails while a committed page differs from what this prints.
+ */
+import { writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { renderConfiguration } from './configuration.ts'
+import { renderErrors } from './errors.ts'
+
+export type Page = { readonly path: string; readonly render: () => string }
+
+const page = (name: string, render: () => string): Page => ({
+  path: fileURLToPath(new URL(`../../docs/${name}`, import.meta.url)),
+  render,
+})
+
+export const pages: readonly Page[] = [page('configuration.md', renderConfiguration), page('errors.md', renderErrors)]
+
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  for (const { path, render } of pages) writeFileSync(path, render())

@@ -1,0 +1,79 @@
+import { readEnvironment } from '../../shared/config/environment.ts'
+import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts'
+import { secretsIn } from '../../shared/config/placeholders.ts'
+import { ConfigError } from '../../shared/errors.ts'
+import { type Arguments, type Command, done, type Ended, failed, misused, printJson, type Shell } from './command.ts'
+import { dataFolder } from './running.ts'
+import { table } from './table.ts'
+import { loadWithoutSecrets } from './without-secrets.ts'
+
+export const check: Command = {
+  name: 'check',
+  usage: '[file] [--without-secrets]',
+  summary: 'Checks the configuration and the environment, offline, and tells every problem.',
+  help: `
+Without a file: HOLDFAST_CONFIG, else holdfast.yaml here, else the example that comes with Holdfast.
+--without-secrets   take environment variables that the file asks for as set (where the secrets are not, as in CI)
+Exit code 1 when there is a problem.`,
+  options: { 'without-secrets': { type: 'boolean' } },
+
+  async run(shell, input) {
+    if (input.positionals.length > 1) return misused('check takes one file')
+    const path = input.positionals[0] ?? findConfig(shell.env, shell.cwd).path
+    const problems: string[] = []
+    const collect = (error: unknown): undefined => {
+      if (!(error instanceof ConfigError)) throw error
+      problems.push(...error.problems)
+    }
+    const load = () =>
+      input.options['without-secrets']
+        ? loadWithoutSecrets(shell, path)
+        : loadConfig({ path, env: shell.env, dataDir: dataFolder(shell) })
+    const config = attempt(load, collect)
+    attempt(() => readEnvironment(shell.env), collect)
+    return config && problems.length === 0
+      ? tellSummary(shell, input, config)
+      : tellProblems(shell, input, path, problems)
+  },
+}
+
+function attempt<Value>(run: () => Value, onError: (error: unknown) => undefined): Value | undefined {
+  try {
+    return run()
+  } catch (error) {
+    return onError(error)
+  }
+}
+
+function tellProblems(shell: Shell, { options }: Arguments, path: string, problems: readonly string[]): Ended {
+  if (options.json) printJson(shell, { ok: false, path, problems })
+  else shell.out(problems.map(problem => `${problem}\n`).join(''))
+  return failed(problems.length === 1 ? 'There is 1 problem.' : `There are ${problems.length} problems.`)
+}
+
+function tellSummary(shell: Shell, { options }: Arguments, config: Config): Ended {
+  const servers = Object.entries(config.servers).map(([name, server]) => ({
+    name,
+    reaches: server.url ?? server.command?.join(' ') ?? '',
+    // A variable may hold a port as well as a token; which, only the operator knows.
+    secrets: [...new Set(secretsIn(JSON.stringify(server)))],
+    tools: Object.keys(server.tools).length,
+  }))
+  const agents = Object.entries(config.agents).map(([name, agent]) => ({ name, roles: agent.roles }))
+  const { path, version } = config
+  if (options.json) {
+    printJson(shell, { ok: true, path, version, servers, agents })
+    return done
+  }
+  shell.out(`${path} is fine (version ${version}).\n\n`)
+  shell.out(
+    table([
+      ['SERVER', 'REACHES', 'FROM THE ENVIRONMENT'],
+      ...servers.map(({ name, reaches, secrets }) => [name, reaches, secrets.join(', ') || 'nothing']),
+    ]),
+  )
+  shell.out(
+    `\n${table([['AGENT', 'ROLES'], ...agents.map(({ name, roles }) => [name, roles.join(', ') || 'none: it may call nothing'])])}`,
+  )
+  return done
+}

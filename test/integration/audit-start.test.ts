@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { auditDefaults, readAuditConfig, readClickhouseAt } from '../../services/audit/config.ts'
+import { start } from '../../services/audit/start.ts'
+import { ConfigError } from '../../shared/errors.ts'
+import { eventRecord } from '../../shared/events/event.ts'
+import { silent, startBridge, temporaryFolder } from '../helpers/clickhouse.ts'
+import { createMemoryJournal } from './audit-memory-journal.ts'
+
+const denied = (number: number, tenant = 'acme') =>
+  eventRecord({
+    type: 'call.denied',
+    stream: `call-${number}`,
+    sequence: 1,
+    time: new Date().toISOString(),
+    source: 'holdfast/front',
+    tenant,
+    agent: 'bot',
+    callId: `call-${number}`,
+  })
+
+const authenticate = async (secret: string) => ({ agent: 'auditor', tenant: secret, readHistory: true })
+
+const ask = async (url: string, sql: string, tenant = 'acme') =>
+  (await fetch(url, { method: 'POST', body: sql, headers: { authorization: `Bearer ${tenant}` } })).text()
+
+test('an event can be read over SQL within two seconds, and after a restart', async () => {
+  await using folder = await temporaryFolder()
+  const journal = createMemoryJournal()
+  const input = {
+    config: { ...auditDefaults, port: 0 },
+    journal,
+    clickhouse: { path: folder.path },
+    authenticate,
+    log: silent,
+  }
+  {
+    await using audit = await start(input)
+    await audit.ready()
+    // The first one opens the interval, so the second has to wait for the next: the slowest case.
+    await journal.append([denied(1)])
+    while ((await ask(audit.url, 'SELECT count() FROM calls')) !== '1\n');
+    const before = performance.now()
+    await journal.append([denied(2)])
+    while ((await ask(audit.url, 'SELECT count() FROM calls')) !== '2\n');
+    assert.ok(performance.now() - before < 2_000)
+    assert.equal(await (await fetch(`${audit.url}/readyz`)).text(), 'ready\n')
+  }
+  await journal.append([denied(3)])
+  await using audit = await start(input)
+  while ((await ask(audit.url, 'SELECT count() FROM calls')) !== '3\n');
+  assert.equal(await ask(audit.url, 'SELECT count() FROM calls', 'globex'), '0\n')
+  await audit.stop()
+  await assert.rejects(fetch(`${audit.url}/ping`))
+})
+
+test('a ClickHouse server: the same service, and it says when the server is gone', async () => {
+  await using folder = await temporaryFolder()
+  await using bridge = await startBridge(folder.path)
+  const journal = createMemoryJournal()
+  await journal.append([denied(1), denied(2, 'globex'), denied(3, 'globex')])
+  await using audit = await start({
+    config: { ...auditDefaults, port: 0 },
+    journal,
+    clickhouse: { url: bridge.url },
+    authenticate,
+    log: silent,
+  })
+  while ((await ask(audit.url, 'SELECT count() FROM events', 'globex')) !== '2\n');
+  assert.equal(await ask(audit.url, 'SELECT DISTINCT tenant FROM calls'), 'acme\n')
+  assert.equal(await ask(audit.url, "SELECT count() FROM events WHERE throwIf(tenant != 'acme') = 0"), '1\n')
+  assert.match(await ask(audit.url, 'DROP TABLE events'), /can only be read/)
+  assert.match(await ask(audit.url, "SELECT toUInt8('x')"), /^Code: 6\. .*\(CANNOT_PARSE_TEXT\)\n$/)
+  await bridge.shut()
+  assert.match(
+    await ask(audit.url, 'SELECT 1'),
+    /^Code: 210\. DB::Exception: ClickHouse does not answer\. \(NETWORK_ERROR\)\n$/,
+  )
+  assert.equal((await fetch(`${audit.url}/readyz`)).status, 503)
+  assert.equal((await fetch(`${audit.url}/livez`)).status, 200)
+  await bridge.open()
+  assert.equal(await ask(audit.url, 'SELECT 1'), '1\n')
+})
+
+test('configuration comes from the environment, and what cannot be used is named', () => {
+  assert.deepEqual(readAuditConfig({}), auditDefaults)
+  assert.equal(readAuditConfig({ HOLDFAST_AUDIT_PORT: '0' }).port, 0)
+  for (const port of ['', 'x', '70000', '-1']) {
+    assert.throws(
+      () => readAuditConfig({ HOLDFAST_AUDIT_PORT: port }),
+      (error: unknown) => error instanceof ConfigError && /HOLDFAST_AUDIT_PORT/.test(error.message),
+    )
+  }
+  assert.deepEqual(readClickhouseAt({ HOLDFAST_DATA: '/data' }), { path: '/data/history' })
+  assert.deepEqual(
+    readClickhouseAt({ CLICKHOUSE_URL: 'http://ch:8123', CLICKHOUSE_READER_URL: 'http://reader@ch:8123' }),
+    {
+      url: 'http://ch:8123',
+      readerUrl: 'http://reader@ch:8123',
+      migrationUrl: undefined,
+    },
+  )
+})

@@ -39,7 +39,7 @@ create table if not exists holdfast.events
     session               String CODEC(ZSTD(1)),
     conversation          String CODEC(ZSTD(1)),
 
-    call_id               String CODEC(ZSTD(1)),
+    call_id               String COMMENT 'of every call.* event; the stream where the event names none' CODEC(ZSTD(1)),
     operation_id          String CODEC(ZSTD(1)),
     of                    String COMMENT 'the call this one joined' CODEC(ZSTD(1)),
     server                LowCardinality(String),

@@ -71,6 +71,8 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
 
   const broker: Broker = {
     ...deps,
+    // Whole milliseconds: what is decided with is what is stored.
+    clock: { now: () => Math.floor(deps.clock.now()) },
     owner,
     monotonic,
     lanes: createLanes(deps.settings.lane),

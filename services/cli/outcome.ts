@@ -1,7 +1,7 @@
 import { type Code, codes } from '../../shared/call/codes.ts'
 import { parseDuration } from '../../shared/config/units.ts'
 import { type Arguments, type Command, done, failed, misused, type Shell, textOption } from './command.ts'
-import { ask, findRunning, readAnswer, refusalOf, runningHelp, runningOptions, textIn } from './running.ts'
+import { ask, cell, findRunning, readAnswer, refusalOf, runningHelp, runningOptions, textIn } from './running.ts'
 import { table } from './table.ts'
 
 export const outcome: Command = {
@@ -60,7 +60,7 @@ function tell(shell: Shell, state: string, answer: Record<string, unknown>): voi
     'expiresAt',
     'evidence',
   ]
-  const rows = fields.flatMap(name => (answer[name] === undefined ? [] : [[`  ${name}`, String(answer[name])]]))
+  const rows = fields.flatMap(name => (cell(answer[name]) === '' ? [] : [[`  ${name}`, cell(answer[name])]]))
   shell.out(table(rows))
   const next = textIn(answer, 'next') ?? entry?.next
   if (next !== undefined) shell.out(`${next}\n`)

@@ -1,6 +1,6 @@
 import { parseDuration } from '../../shared/config/units.ts'
 import { type Command, done, failed, misused, type Shell, textOption } from './command.ts'
-import { ask, findRunning, readAnswer, refusalOf, runningHelp, runningOptions } from './running.ts'
+import { ask, cell, findRunning, readAnswer, refusalOf, runningHelp, runningOptions } from './running.ts'
 import { table } from './table.ts'
 
 /** Lists of a report, in the order of what needs attention least to what needs it most. */
@@ -23,7 +23,7 @@ export const report: Command = {
     const search = new URLSearchParams({ since })
     const conversation = textOption(input, 'conversation')
     if (conversation !== undefined) search.set('conversation', conversation)
-    const response = await ask(findRunning(shell, input, 'outcomes'), `/v1/report?${search}`)
+    const response = await ask(findRunning(shell, input, 'outcomes'), `/v1/report?${search.toString()}`)
     const text = await response.clone().text()
     const answer = await readAnswer(response)
     if (!response.ok) return failed(refusalOf(response, answer))
@@ -42,14 +42,14 @@ function sinceOf(text: string): string | undefined {
 function tell(shell: Shell, answer: Record<string, unknown>): void {
   const rows = lists.flatMap(name => entriesOf(answer[name]).map(entry => rowOf(entry)))
   const counts = lists.map(name => `${entriesOf(answer[name]).length} ${wordsOf(name)}`)
-  shell.out(`Since ${String(answer.since)}: ${counts.join(', ')}.\n`)
+  shell.out(`Since ${cell(answer.since)}: ${counts.join(', ')}.\n`)
   if (rows.length > 0) shell.out(`\n${table([['STATE', 'TOOL', 'KEY', 'CALL', 'FIRST SEEN'], ...rows])}`)
   if (answer.truncated === true) shell.out('Older changes are left out: ask with a later --since.\n')
 }
 
-const rowOf = (entry: Record<string, unknown>): string[] => {
-  const { state, server, tool, key, callId, firstSeenAt } = entry
-  return [String(state), `${String(server)}:${String(tool)}`, String(key), String(callId), String(firstSeenAt ?? '')]
+const rowOf = ({ state, server, tool, key, callId, firstSeenAt }: Record<string, unknown>): string[] => {
+  const toolName = `${cell(server)}:${cell(tool)}`
+  return [cell(state), toolName, cell(key), cell(callId), cell(firstSeenAt)]
 }
 
 const entriesOf = (list: unknown): Array<Record<string, unknown>> => (Array.isArray(list) ? list : [])

@@ -42,13 +42,17 @@ export function findRunning(shell: Shell, input: Arguments, part: 'outcomes' | '
  * Sends one request.
  * @throws UnavailableError when nothing answers there
  */
-export async function ask({ url, key }: Running, path: string, init: RequestInit = {}): Promise<Response> {
+export async function ask(
+  { url, key }: Running,
+  path: string,
+  init: { readonly method?: string; readonly body?: string } = {},
+): Promise<Response> {
   const target = new URL(path, url)
   try {
     return await fetch(target, {
       ...init,
       redirect: 'manual',
-      headers: { ...init.headers, authorization: `Bearer ${key}` },
+      headers: { authorization: `Bearer ${key}` },
     })
   } catch (cause) {
     const why = (cause as { cause?: { code?: string } }).cause?.code ?? (cause as Error).message
@@ -100,6 +104,10 @@ export function readJson(path: string): Record<string, unknown> | undefined {
     throw new ConfigError([`${path} cannot be read (start Holdfast again: it writes the file anew)`], { cause })
   }
 }
+
+/** A value of an answer as a cell of a table; empty when it is missing or no plain value. */
+export const cell = (value: unknown): string =>
+  typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? `${value}` : ''
 
 export const textIn = (value: Record<string, unknown> | undefined, name: string): string | undefined => {
   const text = value?.[name]

@@ -27,7 +27,6 @@ import { start as startAudit } from '../audit/start.ts'
 import { brokerSettings } from '../broker/settings.ts'
 import { readLiveScopes } from '../broker/sql/outcomes.ts'
 import { startBroker } from '../broker/start.ts'
-import { frontSettings } from '../front/settings.ts'
 import { startFront } from '../front/start.ts'
 import { lockDataFolder, readSecret, writePrivate } from './data-folder.ts'
 import { createIds } from './ids.ts'
@@ -93,9 +92,9 @@ async function open(environment: Environment, variables: Variables, log: Logger,
 
   const database = environment.databaseUrl ?? (await startPostgres(dataDir, log, closers))
   writePrivate(dataDir, 'postgres.json', { url: database })
-  await migrate({ url: database, log })
   const pool = createPool({ url: database, name: 'holdfast', max: 16, log })
   closers.push(() => pool.end())
+  await migrate({ pool, log })
   refuseOrphans(config, await readLiveScopes(pool))
   const clock = createDatabaseClock(pool)
   closers.push(() => clock.stop())
@@ -143,7 +142,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
 
   const front = await onPort(environment.frontPort, 'set HOLDFAST_FRONT_PORT to another one', port =>
     startFront({
-      settings: frontSettings(config),
+      config,
       host: environment.host,
       port,
       journal,

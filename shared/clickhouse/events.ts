@@ -64,8 +64,18 @@ export const eventColumns = [
 ] as const
 export type EventColumn = (typeof eventColumns)[number]
 
-/** Values as ClickHouse's JSON formats take them; times as `YYYY-MM-DD hh:mm:ss.mmm` in UTC. */
-export type EventRow = Readonly<Record<EventColumn, string | number | boolean | null | readonly string[]>>
+export type EventValue = string | number | boolean | null | readonly string[]
+
+/**
+ * A row as inserted: one value per column, in the order of `eventColumns`, because building and writing arrays costs the
+ * event loop a fifth of what objects do. Times are `YYYY-MM-DD hh:mm:ss.mmm` in UTC.
+ */
+export type EventRow = readonly EventValue[]
+
+const columnIndexes = new Map(eventColumns.map((column, index) => [column, index]))
+
+/** Where a column's value stands in a row. */
+export const columnIndex = (column: EventColumn): number => columnIndexes.get(column)!
 
 /** Ends an insert on the engine's side, so that a doubt about it cannot last. */
 export const insertLimitSeconds = 20
@@ -75,7 +85,7 @@ export const insertLimitSeconds = 20
  * is not atomic), but nothing of it is still under way.
  */
 export async function insertEvents({ client, settled }: Clickhouse, rows: readonly EventRow[]): Promise<void> {
-  const values = rows.map(row => JSON.stringify(eventColumns.map(column => row[column]))).join('\n')
+  const values = rows.map(row => JSON.stringify(row)).join('\n')
   const queryId = randomUUID()
   try {
     await client.command({

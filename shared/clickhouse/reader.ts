@@ -55,6 +55,8 @@ function readerSettings({ tenant, limits, settings }: ReaderOptions): Map<string
     ['result_overflow_mode', 'throw'],
     ['timeout_overflow_mode', 'throw'],
     ['max_threads', '2'],
+    // A view over many calls spills to disk instead of running into its memory limit.
+    ['max_bytes_before_external_group_by', String(Math.floor(limits.memoryBytes / 2))],
     ['allow_ddl', '0'],
     ['allow_introspection_functions', '0'],
     // Without it a bare word counts as a SELECT.

@@ -20,6 +20,9 @@ export type Environment = {
   readonly databaseUrl: string | undefined
   readonly kafkaBrokers: readonly string[] | undefined
   readonly clickhouseUrl: string | undefined
+  /** ClickHouse as its reading and its migrating user, where these are others than the inserting one. */
+  readonly clickhouseReaderUrl: string | undefined
+  readonly clickhouseMigrationUrl: string | undefined
 }
 
 export type Variable = { readonly name: string; readonly default: string | undefined; readonly description: string }
@@ -66,6 +69,17 @@ export const variables: readonly Variable[] = [
     default: undefined,
     description: 'ClickHouse (`http://…`) instead of the embedded engine.',
   },
+  {
+    name: 'CLICKHOUSE_READER_URL',
+    default: undefined,
+    description:
+      'The same ClickHouse as a user that can only read, for SQL of agents and people. Default: `CLICKHOUSE_URL`.',
+  },
+  {
+    name: 'CLICKHOUSE_MIGRATION_URL',
+    default: undefined,
+    description: 'The same ClickHouse as a user that may create tables, for migrations. Default: `CLICKHOUSE_URL`.',
+  },
 ]
 
 type Report = (name: string, what: string) => undefined
@@ -88,12 +102,13 @@ export function readEnvironment(env: Variables): Environment {
     databaseUrl: urlOf(env, 'DATABASE_URL', ['postgres:', 'postgresql:'], report),
     kafkaBrokers: brokersOf(env, report),
     clickhouseUrl: urlOf(env, 'CLICKHOUSE_URL', ['http:', 'https:'], report),
+    clickhouseReaderUrl: urlOf(env, 'CLICKHOUSE_READER_URL', ['http:', 'https:'], report),
+    clickhouseMigrationUrl: urlOf(env, 'CLICKHOUSE_MIGRATION_URL', ['http:', 'https:'], report),
   }
   if (problems.length > 0) throw new ConfigError(problems)
   return environment
 }
 
-/** Ports may be equal only where 0 asks for any. */
 function portOf(env: Variables, name: string, report: Report): number | undefined {
   const text = env[name]
   if (!text) return undefined

@@ -1,5 +1,5 @@
 /** YAML text as data, with the line and column of everything in it. */
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml'
 import type { Problem } from './problems.ts'
 
 export type Place = { readonly line: number; readonly column: number }
@@ -46,15 +46,11 @@ function wordsOf(code: string, message: string, source: string): string {
   return `this is not YAML: ${message} (correct it)`
 }
 
-function offsetOf(
-  root: unknown,
-  { path, at }: Pick<Problem, 'path' | 'at'>,
-  document: Parameters<typeof isAlias>[0] & object,
-): number {
+function offsetOf(root: unknown, { path, at }: Pick<Problem, 'path' | 'at'>, document: Document.Parsed): number {
   let node = root
   let offset = startOf(root) ?? 0
   for (const [index, segment] of path.entries()) {
-    if (isAlias(node)) node = node.resolve(document as Parameters<typeof node.resolve>[0])
+    if (isAlias(node)) node = node.resolve(document)
     if (isSeq(node)) {
       node = node.items[Number(segment)]
       offset = startOf(node) ?? offset

@@ -39,7 +39,7 @@ function reasonToBelieve(tool: DescribedTool): string | undefined {
   if (!readVerbs.has(first) || rest.some(word => writeVerbs.has(word))) return undefined
   const argumentNames = Object.keys(asRecord(asRecord(tool.inputSchema).properties))
   if (argumentNames.some(name => isProgram(first, name))) return undefined
-  if (wordsIn(String(tool.description ?? '')).some(saysWrite)) return undefined
+  if (typeof tool.description === 'string' && wordsIn(tool.description).some(saysWrite)) return undefined
   return `its name begins with "${first}", and neither name, arguments nor description speak of a change`
 }
 

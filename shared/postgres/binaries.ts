@@ -68,7 +68,8 @@ async function copyPackage(root: string, copyTo: string): Promise<void> {
   await rename(half, copyTo)
 }
 
-const isReadOnly = (error: unknown) => ['EACCES', 'EROFS', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')
+const isReadOnly = (error: unknown) =>
+  ['EACCES', 'EROFS', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')
 
 const exists = (path: string) =>
   access(path).then(

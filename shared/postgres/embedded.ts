@@ -6,7 +6,20 @@
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { access, chmod, chown, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import {
+  access,
+  chmod,
+  chown,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -82,7 +95,8 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   await shorten(logFile)
 
   const port = await choosePort(folder)
-  const start = () => startPatiently({ binaries, dataDir, logFile, user, settings: { ...settings, port: String(port) } })
+  const start = () =>
+    startPatiently({ binaries, dataDir, logFile, user, settings: { ...settings, port: String(port) } })
   let postmaster = await start()
   let stopping: Promise<void> | undefined
   const stopSignal = new AbortController()
@@ -95,6 +109,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
       log.error({ pid: postmaster.pid }, 'PostgreSQL died; restarting it')
       onExit?.({ pid: postmaster.pid })
       if (!(await restart())) return
+      if (stopping) return postmaster.stop() // it came up while we were stopping
       onRestart?.({ pid: postmaster.pid })
     }
   }
@@ -118,9 +133,8 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 
   async function stop(): Promise<void> {
     stopSignal.abort()
-    await Promise.race([postmaster.stop(), supervisor])
+    await postmaster.stop()
     await supervisor
-    await postmaster.stop() // one that came up while we were stopping
     await rm(join(folder, 'owner'), { force: true })
   }
 
@@ -148,14 +162,21 @@ async function takeOver(folder: string, dataDir: string): Promise<void> {
   const owner = Number(await readFile(ownerFile, 'utf8').catch(() => '0'))
   await endPostmaster(dataDir, () => {
     if (owner > 0 && isAlive(owner)) {
-      throw new ConfigError([`PostgreSQL in ${folder} is run by process ${owner}: stop that one, or use another HOLDFAST_DATA.`])
+      throw new ConfigError([
+        `PostgreSQL in ${folder} is run by process ${owner}: stop that one, or use another HOLDFAST_DATA.`,
+      ])
     }
   })
   await writeFile(ownerFile, String(process.pid))
 }
 
 /** Initialises beside and renames into place: `pgdata` is whole or absent. Returns the password. */
-async function initialise(where: { folder: string; dataDir: string; binaries: string; user: SystemUser | undefined }): Promise<string> {
+async function initialise(where: {
+  folder: string
+  dataDir: string
+  binaries: string
+  user: SystemUser | undefined
+}): Promise<string> {
   const { folder, dataDir, binaries, user } = where
   const passwordFile = join(folder, 'password')
   if (await exists(dataDir)) return (await readFile(passwordFile, 'utf8')).trim()
@@ -164,19 +185,36 @@ async function initialise(where: { folder: string; dataDir: string; binaries: st
     if (name.startsWith('pgdata.half-')) await rm(join(folder, name), { recursive: true, force: true })
   }
   const password = randomBytes(24).toString('base64url')
-  await writeFile(passwordFile, password, { mode: 0o600 })
-  if (user) await chown(passwordFile, user.uid, user.gid)
+  await writeSecret(passwordFile, password, user)
   const half = `${dataDir}.half-${process.pid}`
-  const flags = ['--encoding=UTF8', '--locale=C', '--auth=scram-sha-256', '--username=holdfast', `--pwfile=${passwordFile}`]
+  const flags = [
+    '--encoding=UTF8',
+    '--locale=C',
+    '--auth=scram-sha-256',
+    '--username=holdfast',
+    `--pwfile=${passwordFile}`,
+  ]
   await promisify(execFile)(join(binaries, 'initdb'), ['-D', half, ...flags], {
     cwd: folder,
     env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
     ...(user && { uid: user.uid, gid: user.gid }),
   }).catch(error => {
-    throw new UnavailableError('postgres', `initdb failed: ${String(error.stderr ?? error.message).trim()}`, { cause: error })
+    throw new UnavailableError('postgres', `initdb failed: ${String(error.stderr ?? error.message).trim()}`, {
+      cause: error,
+    })
   })
   await rename(half, dataDir)
   return password
+}
+
+/** Flushed before `pgdata` exists: a cluster whose password is lost in a power cut could not be entered again. */
+async function writeSecret(file: string, secret: string, user: SystemUser | undefined): Promise<void> {
+  await rm(file, { force: true })
+  const handle = await open(file, 'wx', 0o600)
+  await handle.writeFile(secret)
+  if (user) await handle.chown(user.uid, user.gid)
+  await handle.sync()
+  await handle.close()
 }
 
 /** After a kill the old backends need a moment to notice; until then PostgreSQL refuses to start beside them. */

@@ -3,7 +3,8 @@
  * dies, however it dies, the pipe closes and the wrapper asks the postmaster to stop.
  *
  * What can go wrong, and what happens then:
- * - Node is killed: the wrapper's reader meets the end of the pipe and sends SIGINT (fast shutdown).
+ * - Node is killed: the wrapper's reader meets the end of the pipe and sends SIGINT (fast shutdown), again and again:
+ *   a postmaster that is only just starting ignores the first.
  * - The postmaster is killed: the wrapper ends with it, `exited` resolves; its supervisor (embedded.ts) starts the next.
  * - The wrapper is killed: `exited` resolves with the postmaster alive; `endPostmaster` clears it before the next start.
  * - Everything is killed: the next start finds a stale `postmaster.pid`. PostgreSQL itself judges a file whose process
@@ -26,7 +27,7 @@ exec 3<&0
 "$0" "$@" </dev/null >&2 3<&- & p=$!
 trap "" INT TERM HUP
 echo $p
-{ read x <&3; kill -INT $p; } >/dev/null 2>&1 & r=$!
+{ read x <&3; while kill -INT $p; do sleep 0.2; done; } >/dev/null 2>&1 & r=$!
 wait $p; status=$?
 kill -KILL $r 2>/dev/null
 exit $status
@@ -68,6 +69,7 @@ export async function startPostmaster({ binaries, dataDir, logFile, user, settin
     }
     await pause(5)
   }
+  letGo(child)
   return { pid, exited, stop: () => stopPostmaster(child, pid, exited) }
 }
 
@@ -82,13 +84,14 @@ function spawnWrapped({ binaries, dataDir, logFile, user, settings }: Spawn): Ch
     ...(user && { uid: user.uid, gid: user.gid }),
   })
   closeSync(log)
-  // PostgreSQL lives as long as Node, never the other way round.
-  child.unref()
-  for (const pipe of [child.stdin, child.stdout]) {
-    pipe?.on('error', () => {})
-    ;(pipe as unknown as { unref(): void }).unref()
-  }
+  for (const pipe of [child.stdin, child.stdout]) pipe?.on('error', () => {})
   return child
+}
+
+/** PostgreSQL lives as long as Node, never the other way round: once it is up, it keeps no event loop alive. */
+function letGo(child: ChildProcess): void {
+  child.unref()
+  for (const pipe of [child.stdin, child.stdout]) (pipe as unknown as { unref(): void }).unref()
 }
 
 async function firstLine(child: ChildProcess): Promise<number> {

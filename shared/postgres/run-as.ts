@@ -13,7 +13,9 @@ export async function postgresUser(): Promise<SystemUser | undefined> {
     const [, , uid, gid] = users.find(fields => fields[0] === name) ?? []
     if (Number(uid) > 0) return { name, uid: Number(uid), gid: Number(gid) }
   }
-  throw new ConfigError(['PostgreSQL does not run as root and there is no user postgres or nobody: start Holdfast as another user.'])
+  throw new ConfigError([
+    'PostgreSQL does not run as root and there is no user postgres or nobody: start Holdfast as another user.',
+  ])
 }
 
 /** Throws `ConfigError` naming the first folder above (and including) `folder` that `user` may not enter. */

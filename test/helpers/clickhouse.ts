@@ -80,6 +80,7 @@ export async function startBridge(path: string): Promise<Bridge> {
       const settings = [...url.searchParams]
         .filter(([name]) => bridgedSettings.has(name))
         .map(([name, value]) => `${name} = ${value}`)
+      if (url.searchParams.has('database')) await session.queryAsync(`USE ${url.searchParams.get('database')}`)
       if (settings.length > 0) await session.queryAsync(`SET ${settings.join(', ')}`)
       const result = await session.queryAsync(sql, { format: url.searchParams.get('default_format') ?? 'TSV' })
       if (broken?.cut === 'after') return message.socket.destroy()

@@ -15,7 +15,7 @@ const columns = [
   "toDateTime64('2026-11-20 10:00:00.123', 3, 'Europe/Berlin')",
   'toDecimal64(number, 4)',
   'toDecimal256(number, 40)',
-  'generateUUIDv4(number)',
+  "toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0')",
   "toIPv6('::1')",
   'toIntervalSecond(number)',
   'if(number % 3 = 0, NULL, toString(number))',

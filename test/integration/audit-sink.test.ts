@@ -4,6 +4,7 @@ import test from 'node:test'
 import { type History, historyOf } from '../../services/audit/sink/history.ts'
 import { type Sink, sinkDefaults, startSink } from '../../services/audit/sink/sink.ts'
 import { type Clickhouse, connectClickhouse } from '../../shared/clickhouse/connect.ts'
+import { columnIndex } from '../../shared/clickhouse/events.ts'
 import { eventRecord, type HoldfastEvent } from '../../shared/events/event.ts'
 import type { NewRecord } from '../../shared/journal/port.ts'
 import { topics } from '../../shared/journal/topics.ts'
@@ -143,7 +144,7 @@ test('the sink', async t => {
         inserts += 1
         if (inserts > 1) return real.insert(rows)
         // What a server killed between two parts leaves behind.
-        await real.insert(rows.filter(row => String(row.journal_time) < '2026-09-15'))
+        await real.insert(rows.filter(row => String(row[columnIndex('journal_time')]) < '2026-09-15'))
         throw new Error('killed between two parts')
       },
     })

@@ -21,7 +21,7 @@ const what = {
   effect: 'write' as const,
 }
 
-/** A transition as broker writes it: epoch, round and the try's own call stand in every event. */
+/** A transition as broker writes it: who, what, epoch, round and the try's own call stand in every event. */
 const move = (
   operationId: string,
   sequence: number,
@@ -33,13 +33,13 @@ const move = (
   sequence,
   time: at(sequence),
   source: 'holdfast/broker',
-  tenant: who.tenant,
-  agent: who.agent,
+  ...who,
+  ...what,
   callId: operationId,
   operationId,
   epoch: 1,
   round: 1,
-  ...(sequence === 1 && { ...who, ...what, receivedAt: at(0) }),
+  ...(sequence === 1 && { receivedAt: at(0) }),
   ...(type === 'call.dispatched' && { dispatchedAt: at(sequence) }),
   ...more,
 })
@@ -78,6 +78,7 @@ const events: HoldfastEvent[] = [
     epoch: 2,
     callId: 'call-second',
     conversation: 'conv-2',
+    key: 'invoice-1045',
     receivedAt: at(3),
     attempt: 2,
   }),

@@ -3,6 +3,7 @@ import test from 'node:test'
 import fc from 'fast-check'
 import { editResult, textOf } from '../../services/front/answers/raw.ts'
 import { argumentProblem } from '../../services/front/calls/arguments.ts'
+import type { RawAnswer } from '../../services/front/calls/call.ts'
 import { replyFrom } from '../../services/front/calls/await-reply.ts'
 import { canAnswer, clientOf, forwardedMeta } from '../../services/front/calls/incoming.ts'
 import { createWaiters } from '../../services/front/calls/waiters.ts'
@@ -57,9 +58,9 @@ test('an edit works where upstream sent neither content nor _meta', () => {
 })
 
 test("an answer takes the place of the SDK's result, by request id, in single bodies and in batches", () => {
-  const answers = new Map([
-    [1, { kind: 'result' as const, raw: '{"n":1.0}' }],
-    ['two', { kind: 'error' as const, raw: '{"code":-1,"message":"no"}' }],
+  const answers = new Map<string | number, RawAnswer>([
+    [1, { kind: 'result', raw: '{"n":1.0}' }],
+    ['two', { kind: 'error', raw: '{"code":-1,"message":"no"}' }],
   ])
   assert.equal(withAnswers('{"result":{"content":[]},"jsonrpc":"2.0","id":1}', { answers }), '{"jsonrpc":"2.0","id":1,"result":{"n":1.0}}')
   const batch = [

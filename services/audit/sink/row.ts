@@ -1,6 +1,12 @@
 /** A record of `holdfast.events` as a row of the history. Pure; strict: what is not an event as written is rejected. */
 import canonicalize from 'canonicalize'
-import type { EventColumn, EventRow } from '../../../shared/clickhouse/events.ts'
+import {
+  columnIndex,
+  type EventColumn,
+  type EventRow,
+  type EventValue,
+  eventColumns,
+} from '../../../shared/clickhouse/events.ts'
 import type { JournalRecord } from '../../../shared/journal/port.ts'
 
 /** `reason` is our own words only: it goes where the raw record must not. */
@@ -9,7 +15,7 @@ export type Parsed = { readonly row: EventRow } | { readonly rejected: string }
 type Kind = 'text' | 'time' | 'count' | 'amount' | 'flag' | 'texts'
 
 /** Fields of an event's JSON that have a column. Everything else goes to `data`. */
-const fields: ReadonlyMap<string, readonly [EventColumn, Kind]> = new Map([
+const columns: readonly (readonly [field: string, readonly [EventColumn, Kind]])[] = [
   ['stream', ['stream', 'text']],
   ['sequence', ['sequence', 'count']],
   ['tenant', ['tenant', 'text']],
@@ -53,14 +59,38 @@ const fields: ReadonlyMap<string, readonly [EventColumn, Kind]> = new Map([
   ['trace', ['trace', 'text']],
   ['parent', ['parent', 'text']],
   ['truncated', ['truncated', 'texts']],
-] as const)
+]
+
+const fields: ReadonlyMap<string, readonly [EventColumn, Kind, number]> = new Map(
+  columns.map(([field, [column, kind]]) => [field, [column, kind, columnIndex(column)]]),
+)
 
 const absentOf = { text: '', time: null, count: 0, amount: null, flag: null, texts: [] } as const satisfies Record<
   Kind,
-  unknown
+  EventValue
 >
 
-const absent = Object.fromEntries([...fields.values()].map(([column, kind]) => [column, absentOf[kind]]))
+const absentRow: EventRow = eventColumns.map(column => {
+  const field = [...fields.values()].find(([name]) => name === column)
+  return field ? absentOf[field[1]] : ''
+})
+
+const at = {
+  tenant: columnIndex('tenant'),
+  stream: columnIndex('stream'),
+  sequence: columnIndex('sequence'),
+  callId: columnIndex('call_id'),
+  eventId: columnIndex('event_id'),
+  type: columnIndex('type'),
+  time: columnIndex('time'),
+  source: columnIndex('source'),
+  reason: columnIndex('reason'),
+  data: columnIndex('data'),
+  topic: columnIndex('journal_topic'),
+  partition: columnIndex('journal_partition'),
+  offset: columnIndex('journal_offset'),
+  journalTime: columnIndex('journal_time'),
+}
 
 /** @returns the row, or why this is not an event */
 export function parseEvent(record: JournalRecord): Parsed {
@@ -71,55 +101,61 @@ export function parseEvent(record: JournalRecord): Parsed {
   const event = readObject(record.value)
   if (!event) return { rejected: 'the value is not a JSON object' }
 
-  const known: Partial<Record<EventColumn, EventRow[EventColumn]>> = {}
-  const rest: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(event)) {
+  const row = absentRow.slice()
+  let rest: Record<string, unknown> | undefined
+  for (const name of Object.keys(event)) {
+    const value = event[name]
     const field = fields.get(name)
     if (!field) {
+      rest ??= {}
       rest[name] = value
       continue
     }
     if (value === null) continue
-    const [column, kind] = field
+    const [, kind, index] = field
     const read = readers[kind](value)
     if (read === undefined) return { rejected: `the field ${name} is not ${kindNames[kind]}` }
-    known[column] = read
+    row[index] = read
   }
-  if (typeof known.tenant !== 'string') return { rejected: 'the field tenant is missing' }
-  if (!known.stream || !known.sequence) return { rejected: 'the fields stream and sequence are missing' }
-  const eventId = `${known.stream}:${known.sequence}`
+  if (typeof event['tenant'] !== 'string') return { rejected: 'the field tenant is missing' }
+  if (!row[at.stream] || !row[at.sequence]) return { rejected: 'the fields stream and sequence are missing' }
+  const eventId = `${row[at.stream]}:${row[at.sequence]}`
   if (wellFormed(record.headers['ce_id'] ?? '') !== eventId)
     return { rejected: 'ce_id is not made of stream and sequence' }
-  return {
-    row: {
-      ...(absent as EventRow),
-      ...known,
-      event_id: eventId,
-      type,
-      time,
-      source: wellFormed(record.headers['ce_source'] ?? ''),
-      data: canonicalize(rest) ?? '{}',
-      ...positionColumns(record),
-    },
-  }
+  row[at.eventId] = eventId
+  row[at.type] = type
+  row[at.time] = time
+  row[at.source] = wellFormed(record.headers['ce_source'] ?? '')
+  row[at.data] = rest ? canonical(rest) : '{}'
+  // The views group by it, so that a question about one call reads that call alone.
+  if (row[at.callId] === '' && type.startsWith('call.')) row[at.callId] = row[at.stream]!
+  place(row, record)
+  return { row }
 }
 
 /** The row that stands in the place of a record that is not an event: a reference, a reason and a commitment. */
 export function rejectedRow(record: JournalRecord, { stream, reason, commitment, bytes }: Rejection): EventRow {
-  return {
-    ...(absent as EventRow),
-    event_id: `${stream}:1`,
-    stream,
-    sequence: 1,
-    type: 'record.rejected',
-    time: columnTime(record.time),
-    source: 'holdfast/audit',
-    tenant: '',
-    reason,
-    data: canonicalize({ bytes, commitment }) ?? '{}',
-    ...positionColumns(record),
-  }
+  const row = absentRow.slice()
+  row[at.eventId] = `${stream}:1`
+  row[at.stream] = stream
+  row[at.sequence] = 1
+  row[at.type] = 'record.rejected'
+  row[at.time] = columnTime(record.time)
+  row[at.source] = 'holdfast/audit'
+  row[at.reason] = reason
+  row[at.data] = canonical({ bytes, commitment })
+  place(row, record)
+  return row
 }
+
+function place(row: EventValue[], { topic, partition, offset, time }: JournalRecord): void {
+  row[at.topic] = topic
+  row[at.partition] = partition
+  row[at.offset] = offset
+  row[at.journalTime] = columnTime(time)
+}
+
+const canonical = (value: object): string => canonicalize(value) ?? '{}'
 
 export type Rejection = {
   /** topic/partition/offset of the record: the same however often it is met. */
@@ -129,13 +165,6 @@ export type Rejection = {
   readonly commitment: string
   readonly bytes: number
 }
-
-const positionColumns = ({ topic, partition, offset, time }: JournalRecord) => ({
-  journal_topic: topic,
-  journal_partition: partition,
-  journal_offset: offset,
-  journal_time: columnTime(time),
-})
 
 /** Half a surrogate pair can stand in JSON and nowhere else: ClickHouse refuses the whole insert for it. */
 const wellFormed = (text: string) => text.replace(/\p{Surrogate}/gu, '\ufffd')

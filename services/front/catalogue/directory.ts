@@ -70,7 +70,7 @@ function nameTable(tools: readonly KnownTool[], route: string | undefined): Map<
   const wanted = route === undefined ? tools : tools.filter(({ server }) => server === route)
   const byOwnName = new Map(wanted.map(known => [JSON.stringify([known.server, known.name]), known]))
   const names = new Map<string, KnownTool>()
-  for (const [exposed, { server, name }] of exposedNames(wanted)) {
+  for (const [exposed, { server, tool: name }] of exposedNames(wanted)) {
     const known = byOwnName.get(JSON.stringify([server, name]))
     if (known !== undefined) names.set(route === undefined ? exposed : name, known)
   }

@@ -23,6 +23,8 @@ export type TestBroker = BrokerPort & {
   row(key: string): Row | undefined
   /** No replies go out while this is true. */
   silent: boolean
+  /** Calls are accepted without a slot while this is true. */
+  queueing: boolean
   /** Commands are read but not handled until it is let go. */
   hold(): () => void
   /** Moves an operation by hand. */
@@ -94,7 +96,7 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
         receivedAt: command.receivedAt,
         dispatchBy: command.dispatchBy,
         at: now(),
-        slot: 'free',
+        slot: broker.queueing ? 'queue' : 'free',
         fencedAt: fences.get(scope),
         after,
         inputs: inputs && {
@@ -173,6 +175,7 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
   const broker: TestBroker = {
     commands,
     silent: false,
+    queueing: false,
     row: key => [...rows.values()].find(({ submit }) => submit.key === key),
     hold() {
       let release = () => {}

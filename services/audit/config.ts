@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { ClickhouseAt } from '../../shared/clickhouse/connect.ts'
 import type { ReadLimits } from '../../shared/clickhouse/reader.ts'
-import { ConfigError } from '../../shared/errors.ts'
+import type { Environment } from '../../shared/config/environment.ts'
 import { type SinkOptions, sinkDefaults } from './sink/sink.ts'
 
 export type AuditConfig = {
@@ -25,20 +25,22 @@ export const auditDefaults: AuditConfig = {
   queries: { running: 2, waiting: 32 },
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
+/** What the environment says about this service, on top of the defaults. */
+export const auditConfig = ({ host, auditPort }: Pick<Environment, 'host' | 'auditPort'>): AuditConfig => ({
+  ...auditDefaults,
+  host,
+  port: auditPort,
+})
 
-/** @throws ConfigError naming every variable that cannot be used */
-export function readAuditConfig(environment: Environment): AuditConfig {
-  const port = environment['HOLDFAST_AUDIT_PORT'] ?? String(auditDefaults.port)
-  if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
-    throw new ConfigError([`HOLDFAST_AUDIT_PORT is not a port between 0 and 65535: ${port}`])
-  }
-  return { ...auditDefaults, host: environment['HOLDFAST_HOST'] ?? auditDefaults.host, port: Number(port) }
-}
-
-/** The history's store: `CLICKHOUSE_URL`, else a folder under `HOLDFAST_DATA` for the embedded engine. */
-export function readClickhouseAt(environment: Environment): ClickhouseAt {
-  const url = environment['CLICKHOUSE_URL']
-  if (!url) return { path: join(environment['HOLDFAST_DATA'] ?? '.holdfast', 'history') }
-  return { url, readerUrl: environment['CLICKHOUSE_READER_URL'], migrationUrl: environment['CLICKHOUSE_MIGRATION_URL'] }
+/** The history's store: `CLICKHOUSE_URL` with its other users, else a folder of the data folder for the embedded engine. */
+export function clickhouseAt(
+  environment: Pick<Environment, 'dataDir' | 'clickhouseUrl' | 'clickhouseReaderUrl' | 'clickhouseMigrationUrl'>,
+): ClickhouseAt {
+  const {
+    dataDir,
+    clickhouseUrl: url,
+    clickhouseReaderUrl: readerUrl,
+    clickhouseMigrationUrl: migrationUrl,
+  } = environment
+  return url === undefined ? { path: join(dataDir, 'history') } : { url, readerUrl, migrationUrl }
 }

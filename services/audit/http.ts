@@ -21,7 +21,7 @@ export type HttpServer = { readonly url: string; close(): Promise<void> }
 export async function startHttp(deps: HttpDeps, { host, port }: { host: string; port: number }): Promise<HttpServer> {
   const server = createServer((message, response) => {
     route(deps, message, response).catch((error: unknown) => {
-      deps.log.error({ error }, 'a request to the history failed')
+      deps.log.error({ err: error }, 'a request to the history failed')
       if (response.headersSent) response.destroy()
       else
         respondError(response, undefined, {

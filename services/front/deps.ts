@@ -30,7 +30,11 @@ export type ReadRequest = {
   readonly timeoutMs?: number
   readonly onProgress?: (progress: Progress) => void
 }
-export type Progress = { readonly progress: number; readonly total?: number | undefined; readonly message?: string | undefined }
+export type Progress = {
+  readonly progress: number
+  readonly total?: number | undefined
+  readonly message?: string | undefined
+}
 
 /** A tool as its server describes it; unknown fields are kept. */
 export type Tool = { readonly name: string; readonly [field: string]: unknown }

@@ -79,7 +79,13 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
     closers.push(() => work.done(closeMs))
 
     let toolsChanged = () => {}
-    const catalogue = await startCatalogue({ servers: settings.servers, upstreams, pool, log, onChange: () => toolsChanged() })
+    const catalogue = await startCatalogue({
+      servers: settings.servers,
+      upstreams,
+      pool,
+      log,
+      onChange: () => toolsChanged(),
+    })
     closers.push(() => catalogue.stop())
 
     const waiters = createWaiters()
@@ -101,7 +107,12 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
       closing: closing.signal,
       background: work.add,
     }
-    const mcp = { ...front, directory: createDirectory({ catalogue, settings }), sessions: createSessions(secret), times }
+    const mcp = {
+      ...front,
+      directory: createDirectory({ catalogue, settings }),
+      sessions: createSessions(secret),
+      times,
+    }
     const endpoint = createEndpoint(mcp)
     closers.push(() => endpoint.close())
     toolsChanged = endpoint.toolsChanged
@@ -112,8 +123,17 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
       await catalogue.settled()
     }
     const inFlight = trackWork(log)
-    const posts = { ...endpoint, post: (post: Parameters<typeof endpoint.post>[0]) => inFlight.watch(endpoint.post(post)) }
-    const app = createApp({ ...mcp, endpoint: posts, authenticate: input.authenticate, ready, hostnames: hostnamesOf(host) })
+    const posts = {
+      ...endpoint,
+      post: (post: Parameters<typeof endpoint.post>[0]) => inFlight.watch(endpoint.post(post)),
+    }
+    const app = createApp({
+      ...mcp,
+      endpoint: posts,
+      authenticate: input.authenticate,
+      ready,
+      hostnames: hostnamesOf(host),
+    })
     closers.push(async () => {
       app.server.closeIdleConnections()
       const closed = app.close()
@@ -132,14 +152,21 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
 
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= close())
-    return { url: urlOf(app.server.address() as AddressInfo), ready, deliver: waiters.deliver, stop, [Symbol.asyncDispose]: stop }
+    return {
+      url: urlOf(app.server.address() as AddressInfo),
+      ready,
+      deliver: waiters.deliver,
+      stop,
+      [Symbol.asyncDispose]: stop,
+    }
   } catch (error) {
     await close()
     throw error
   }
 }
 
-const urlOf = ({ address, port, family }: AddressInfo): string => `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+const urlOf = ({ address, port, family }: AddressInfo): string =>
+  `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
 
 /** Work that must end before the front does. */
 function trackWork(log: Log) {

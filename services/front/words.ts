@@ -14,7 +14,9 @@ export const keyDescription =
 
 /** What the server itself said, where it may help; long texts are cut. */
 const quoted = (upstream: string | undefined) =>
-  upstream === undefined || upstream === '' ? '' : `\nThe server's own answer: ${upstream.length > 2000 ? `${upstream.slice(0, 2000)} …` : upstream}`
+  upstream === undefined || upstream === ''
+    ? ''
+    : `\nThe server's own answer: ${upstream.length > 2000 ? `${upstream.slice(0, 2000)} …` : upstream}`
 
 const sentences = (...parts: string[]) => parts.filter(part => part !== '').join(' ')
 
@@ -60,7 +62,11 @@ export const words = {
     `THE SERVER ASKS BEFORE IT GOES ON, and this client cannot answer such questions. Tell the user. Do not send this under another key. Later: ${ask(question)}.` +
     quoted(upstream),
 
-  conflict: (code: 'idempotency_conflict' | 'input_conflict' | 'possible_duplicate', question: Question, firstCall: string) => {
+  conflict: (
+    code: 'idempotency_conflict' | 'input_conflict' | 'possible_duplicate',
+    question: Question,
+    firstCall: string,
+  ) => {
     const { what, next } = codes[code]
     const ready = code === 'possible_duplicate' ? next.replace('<callId>', firstCall) : next
     return `NOTHING WAS SENT for this request. ${what} ${ready} Next: ${ask(question)}.`
@@ -79,7 +85,8 @@ export const words = {
   /** A refusal before the key was claimed. */
   notAccepted: (code: Code, detail: string | undefined, question: Question | undefined) => {
     const { what, means, next } = codes[code]
-    const earlier = question === undefined || !means.startsWith('This request was not accepted') ? '' : `To ask: ${ask(question)}.`
+    const earlier =
+      question === undefined || !means.startsWith('This request was not accepted') ? '' : `To ask: ${ask(question)}.`
     return sentences(`NOT ACCEPTED. ${what}`, detail ?? '', means, next, earlier)
   },
 
@@ -111,9 +118,11 @@ export const nextStep = {
   notExecutedReopenable: 'It did not happen. Send it again with the same key if it is still wanted.',
   notExecutedClosed: 'It did not happen and this key is closed. Use a new key if it is still wanted.',
   pending: 'Still running, not failed. Ask again; do not send it under another key.',
-  awaitingInput: 'The server asks a question. Repeat the call with its answer and the same key, from a client that can answer.',
+  awaitingInput:
+    'The server asks a question. Repeat the call with its answer and the same key, from a client that can answer.',
   awaitingApproval: 'A person has to approve it. Ask again; do not send it under another key.',
-  unknown: 'May have happened. Do not send it again under a new key; ask again, and if still unknown tell the user that this is unconfirmed.',
+  unknown:
+    'May have happened. Do not send it again under a new key; ask again, and if still unknown tell the user that this is unconfirmed.',
   notFound: 'It did not happen under this key. Send it, with this key, if it is wanted.',
   notFoundCall: 'No such call is on record here. Ask by key, or by tool and arguments.',
   notFoundChange: 'This change is not on record. Send it, with a key, if it is wanted.',

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { auditDefaults, readAuditConfig, readClickhouseAt } from '../../services/audit/config.ts'
+import { auditConfig, auditDefaults, clickhouseAt } from '../../services/audit/config.ts'
 import { start } from '../../services/audit/start.ts'
-import { ConfigError } from '../../shared/errors.ts'
+import { readEnvironment } from '../../shared/config/environment.ts'
+import { UnavailableError } from '../../shared/errors.ts'
 import { eventRecord } from '../../shared/events/event.ts'
 import { silent, startBridge, temporaryFolder } from '../helpers/clickhouse.ts'
 import { createMemoryJournal } from './audit-memory-journal.ts'
@@ -91,22 +92,32 @@ test('a ClickHouse server: the same service, and it says when the server is gone
   assert.equal(await ask(audit.url, 'SELECT 1'), '1\n')
 })
 
-test('configuration comes from the environment, and what cannot be used is named', () => {
-  assert.deepEqual(readAuditConfig({}), auditDefaults)
-  assert.equal(readAuditConfig({ HOLDFAST_AUDIT_PORT: '0' }).port, 0)
-  for (const port of ['', 'x', '70000', '-1']) {
-    assert.throws(
-      () => readAuditConfig({ HOLDFAST_AUDIT_PORT: port }),
-      (error: unknown) => error instanceof ConfigError && /HOLDFAST_AUDIT_PORT/.test(error.message),
-    )
+test('the environment says where the service listens and which store it opens', () => {
+  const environment = readEnvironment({ HOLDFAST_AUDIT_PORT: '0', HOLDFAST_DATA: '/data' })
+  assert.deepEqual(auditConfig(environment), { ...auditDefaults, port: 0 })
+  assert.deepEqual(clickhouseAt(environment), { path: '/data/history' })
+  const server = readEnvironment({ CLICKHOUSE_URL: 'http://ch:8123', CLICKHOUSE_READER_URL: 'http://reader@ch:8123' })
+  assert.deepEqual(clickhouseAt(server), {
+    url: 'http://ch:8123',
+    readerUrl: 'http://reader@ch:8123',
+    migrationUrl: undefined,
+  })
+})
+
+test('a key that cannot be looked up now is no wrong key', async () => {
+  await using folder = await temporaryFolder()
+  const unavailable = async () => {
+    throw new UnavailableError('postgres', 'Postgres does not answer.')
   }
-  assert.deepEqual(readClickhouseAt({ HOLDFAST_DATA: '/data' }), { path: '/data/history' })
-  assert.deepEqual(
-    readClickhouseAt({ CLICKHOUSE_URL: 'http://ch:8123', CLICKHOUSE_READER_URL: 'http://reader@ch:8123' }),
-    {
-      url: 'http://ch:8123',
-      readerUrl: 'http://reader@ch:8123',
-      migrationUrl: undefined,
-    },
+  await using audit = await start({
+    config: { ...auditDefaults, port: 0 },
+    journal: createMemoryJournal(),
+    clickhouse: { path: folder.path },
+    authenticate: unavailable,
+    log: silent,
+  })
+  assert.match(
+    await ask(audit.url, 'SELECT 1'),
+    /^Code: 210\. DB::Exception: Postgres does not answer\. \(NETWORK_ERROR\)\n$/,
   )
 })

@@ -1,15 +1,15 @@
 /** Lets several loops wait for conditions on the same state: whoever changes it tells, whoever waits checks again. */
 export type Changes = {
-  tell(): void
+  readonly tell: () => void
   /** Resolves when `met` holds, checked now and at every change; at the latest after `ms`. */
-  until(met: () => boolean, ms?: number): Promise<void>
+  readonly until: (met: () => boolean, ms?: number) => Promise<void>
 }
 
 export function createChanges(): Changes {
   const waiting = new Set<() => void>()
   return {
     tell: () => {
-      for (const check of [...waiting]) check()
+      for (const check of waiting) check()
     },
     until: (met, ms) =>
       new Promise(resolve => {

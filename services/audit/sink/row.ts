@@ -118,8 +118,12 @@ export function parseEvent(record: JournalRecord): Parsed {
     row[index] = read
   }
   if (typeof event['tenant'] !== 'string') return { rejected: 'the field tenant is missing' }
-  if (!row[at.stream] || !row[at.sequence]) return { rejected: 'the fields stream and sequence are missing' }
-  const eventId = `${row[at.stream]}:${row[at.sequence]}`
+  const stream = row[at.stream]
+  const sequence = row[at.sequence]
+  if (typeof stream !== 'string' || typeof sequence !== 'number' || stream === '' || sequence === 0) {
+    return { rejected: 'the fields stream and sequence are missing' }
+  }
+  const eventId = `${stream}:${sequence}`
   if (wellFormed(record.headers['ce_id'] ?? '') !== eventId)
     return { rejected: 'ce_id is not made of stream and sequence' }
   row[at.eventId] = eventId
@@ -128,7 +132,7 @@ export function parseEvent(record: JournalRecord): Parsed {
   row[at.source] = wellFormed(record.headers['ce_source'] ?? '')
   row[at.data] = rest ? canonical(rest) : '{}'
   // The views group by it, so that a question about one call reads that call alone.
-  if (row[at.callId] === '' && type.startsWith('call.')) row[at.callId] = row[at.stream]!
+  if (row[at.callId] === '' && type.startsWith('call.')) row[at.callId] = stream
   place(row, record)
   return { row }
 }

@@ -116,7 +116,7 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
     const failed = await result
     if (failed && failure === undefined) {
       log.warn(
-        { error: failed.error },
+        { err: failed.error },
         'rows could not be written to the history; the journal keeps them and they are tried again',
       )
     }
@@ -151,7 +151,7 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
       forget(partition)
       await flushing
     },
-    onError: error => log.warn({ error }, 'the journal reported an error to the history sink'),
+    onError: error => log.warn({ err: error }, 'the journal reported an error to the history sink'),
   })
 
   return {
@@ -197,7 +197,10 @@ async function commit(log: Log, batch: readonly Entry[]): Promise<number[]> {
     try {
       if (!(await delivery.commit(record.offset))) lost.push(partition)
     } catch (error) {
-      log.warn({ error, partition }, 'the journal did not take the offset of the history; it will take a later one')
+      log.warn(
+        { err: error, partition },
+        'the journal did not take the offset of the history; it will take a later one',
+      )
     }
   }
   return lost

@@ -9,6 +9,7 @@ import { engineErrorToWire, isRefusal, refusalToWire, refuse, type Refusal, type
 import type { SqlRequest } from './request.ts'
 
 export type Reading = { readonly agent: string; readonly tenant: string; readonly readHistory: boolean }
+/** Undefined for a key that is wrong; rejects with `UnavailableError` when that cannot be told now. */
 export type Authenticate = (secret: string) => Promise<Reading | undefined>
 
 export type RunDeps = { readonly clickhouse: Clickhouse; readonly gate: Gate; readonly limits: ReadLimits }
@@ -17,19 +18,26 @@ export type Answer = ReadResult & { readonly format: string }
 
 /** @returns who reads, or why they may not */
 export async function authorize(authenticate: Authenticate, secret: string | undefined): Promise<Reading | Refusal> {
-  const reading = secret === undefined ? undefined : await authenticate(secret)
+  const reading = secret === undefined ? undefined : await authenticate(secret).catch(refuseUnavailable)
+  if (reading && isRefusal(reading)) return reading
   if (!reading) {
     return refuse(
       'AUTHENTICATION_FAILED',
       'Send an API key as Authorization: Bearer <key>, or as the password; holdfast keys create makes one.',
     )
   }
-  if (!reading.readHistory)
+  if (!reading.readHistory) {
     return refuse(
       'ACCESS_DENIED',
       `${reading.agent} may not read the history: ask the operator for a role that allows it.`,
     )
+  }
   return reading
+}
+
+function refuseUnavailable(error: unknown): Refusal {
+  if (error instanceof UnavailableError) return refuse('NETWORK_ERROR', error.message)
+  throw error
 }
 
 /** @returns the answer, or the error as it goes over the wire; throws only on our own mistakes */

@@ -37,7 +37,8 @@ function editValue(value: Record<string, unknown>, { meta, notice, resultType }:
 
 function editText(raw: string, { meta, notice, resultType }: Edits): string {
   let text = raw
-  if (notice !== undefined) text = withMember(text, 'content', withItem(memberSlice(text, ['content']), JSON.stringify(block(notice))))
+  if (notice !== undefined)
+    text = withMember(text, 'content', withItem(memberSlice(text, ['content']), JSON.stringify(block(notice))))
   if (resultType !== undefined && memberSlice(text, ['resultType']) === undefined) {
     text = withMember(text, 'resultType', JSON.stringify(resultType))
   }

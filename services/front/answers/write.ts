@@ -17,7 +17,13 @@ export type WriteReply =
   /** The wait is over and nothing was heard. */
   | { readonly kind: 'silent'; readonly callId: string }
   /** Refused before a row existed; `detail` says what exactly. */
-  | { readonly kind: 'not_accepted'; readonly callId: string; readonly code: Code; readonly detail?: string; readonly retryAfterMs?: number }
+  | {
+      readonly kind: 'not_accepted'
+      readonly callId: string
+      readonly code: Code
+      readonly detail?: string
+      readonly retryAfterMs?: number
+    }
   /** The journal did not acknowledge the command. */
   | { readonly kind: 'doubtful'; readonly callId: string }
 
@@ -46,17 +52,38 @@ export function answerWrite(reply: WriteReply, context: WriteContext): string {
   switch (reply.kind) {
     case 'not_accepted': {
       const { callId, code, detail, retryAfterMs } = reply
-      const meta = { state: 'not_accepted', code, callId, replayed: false, ...keyOf(context), ...(retryAfterMs !== undefined && { retryAfterMs }) } as const
+      const meta = {
+        state: 'not_accepted',
+        code,
+        callId,
+        replayed: false,
+        ...keyOf(context),
+        ...(retryAfterMs !== undefined && { retryAfterMs }),
+      } as const
       return own(words.notAccepted(code, detail, context.key === undefined ? undefined : byKey(context)), meta, context)
     }
     case 'doubtful':
-      return own(words.doubtful(question), { state: 'unknown', code: 'journal_doubtful', callId: reply.callId, replayed: false, ...keyOf(context) }, context)
+      return own(
+        words.doubtful(question),
+        { state: 'unknown', code: 'journal_doubtful', callId: reply.callId, replayed: false, ...keyOf(context) },
+        context,
+      )
     case 'silent':
-      return own(words.pending(question), { state: 'pending', code: 'idempotency_in_flight', callId: reply.callId, replayed: false, ...keyOf(context) }, context)
+      return own(
+        words.pending(question),
+        { state: 'pending', code: 'idempotency_in_flight', callId: reply.callId, replayed: false, ...keyOf(context) },
+        context,
+      )
     case 'running':
-      return answerRecord({ kind: 'outcome', how: 'own', callId: reply.callId, record: reply.record }, question, context)
+      return answerRecord(
+        { kind: 'outcome', how: 'own', callId: reply.callId, record: reply.record },
+        question,
+        context,
+      )
     case 'outcome':
-      return reply.how === 'conflicted' ? answerConflict(reply, question, context) : answerRecord(reply, question, context)
+      return reply.how === 'conflicted'
+        ? answerConflict(reply, question, context)
+        : answerRecord(reply, question, context)
     case 'not_found':
       throw new InvariantError(`a write was answered not_found (call ${reply.callId})`)
   }
@@ -67,7 +94,15 @@ type OutcomeReply = Extract<Reply, { kind: 'outcome' }>
 function answerConflict(reply: OutcomeReply, question: Question, context: WriteContext): string {
   const { callId, record } = reply
   const code = reply.code ?? 'idempotency_conflict'
-  const meta = { state: 'conflict', code, callId, of: record.operation.callId, replayed: false, ...recordFields(record), ...keyOf(context) } as const
+  const meta = {
+    state: 'conflict',
+    code,
+    callId,
+    of: record.operation.callId,
+    replayed: false,
+    ...recordFields(record),
+    ...keyOf(context),
+  } as const
   return own(words.conflict(code, question, record.operation.callId), meta, context)
 }
 

@@ -30,9 +30,13 @@ export async function awaitReply(
 }
 
 const isAnswer = (reply: Reply): boolean =>
-  reply.kind === 'outcome' && (reply.how === 'conflicted' || reply.record.expired || isAnswerable(reply.record.operation))
+  reply.kind === 'outcome' &&
+  (reply.how === 'conflicted' || reply.record.expired || isAnswerable(reply.record.operation))
 
-async function reread({ broker, log }: Pick<Front, 'broker' | 'log'>, submit: SubmitCommand): Promise<Reply | undefined> {
+async function reread(
+  { broker, log }: Pick<Front, 'broker' | 'log'>,
+  submit: SubmitCommand,
+): Promise<Reply | undefined> {
   const { callId, tenant, keyspace } = submit
   try {
     const record = await broker.outcome({ viewer: { tenant, keyspace }, by: 'call', callId })
@@ -50,7 +54,13 @@ async function reread({ broker, log }: Pick<Front, 'broker' | 'log'>, submit: Su
 export function replyFrom(record: OutcomeRecord, submit: SubmitCommand): Reply | undefined {
   const { callId } = submit
   const { operation } = record
-  const conflicted = (code: 'idempotency_conflict' | 'possible_duplicate'): Reply => ({ kind: 'outcome', callId, how: 'conflicted', code, record })
+  const conflicted = (code: 'idempotency_conflict' | 'possible_duplicate'): Reply => ({
+    kind: 'outcome',
+    callId,
+    how: 'conflicted',
+    code,
+    record,
+  })
   if (operation.callId === callId) return { kind: 'outcome', callId, how: 'own', record }
   if (record.key !== submit.key) return conflicted('possible_duplicate')
   if (operation.fingerprint !== submit.fingerprint) return conflicted('idempotency_conflict')

@@ -64,7 +64,8 @@ export async function handleCall(deps: CallDeps, incoming: Incoming): Promise<Ra
   if (deps.draining.aborted) return refuse(facts, 'draining')
 
   const lossless = incoming.lossless()
-  if (!lossless.ok) return refuse(facts, 'lossy_json', `At ${lossless.path === '' ? 'the body' : lossless.path}: ${lossless.message}.`)
+  if (!lossless.ok)
+    return refuse(facts, 'lossy_json', `At ${lossless.path === '' ? 'the body' : lossless.path}: ${lossless.message}.`)
   const args = incoming.params.arguments ?? {}
   if (!isObject(args)) return refuse(facts, 'invalid_arguments', 'The arguments must be an object.')
 
@@ -73,7 +74,11 @@ export async function handleCall(deps: CallDeps, incoming: Incoming): Promise<Ra
 }
 
 /** A tool that is not listed yet may be new: its server is asked once more. */
-async function findTool({ catalogue, directory }: CallDeps, route: string | undefined, name: string): Promise<KnownTool | undefined> {
+async function findTool(
+  { catalogue, directory }: CallDeps,
+  route: string | undefined,
+  name: string,
+): Promise<KnownTool | undefined> {
   const found = directory.resolve(route, name)
   if (found !== undefined) return found
   await catalogue.settled()
@@ -103,9 +108,11 @@ export function refuseCall(
   const outcome = { state: 'not_accepted', code, callId, replayed: false, ...(key !== undefined && { key }) }
   const meta = facts.effect === 'read' ? { [callMetaName]: { callId, code } } : { [outcomeMetaName]: outcome }
   const question = key === undefined || facts.server === undefined ? undefined : { server: facts.server, key }
-  return { kind: 'result', raw: ownResult(words.notAccepted(code, detail, question), meta, { era: incoming.era, serverInfo }) }
+  return {
+    kind: 'result',
+    raw: ownResult(words.notAccepted(code, detail, question), meta, { era: incoming.era, serverInfo }),
+  }
 }
 
 /** Events hold arguments up to a quarter of what the journal takes in one record. */
 export const argumentsBytes = ({ journal }: Pick<Front, 'journal'>): number => Math.floor(journal.maxRecordBytes / 4)
-

@@ -46,7 +46,16 @@ export async function cancelCall(
   const entry = isTimeout(reason) ? undefined : cancels.find(ref)
   if (entry === undefined) return
   const { callId, tenant, keyspace, server, key, caller } = entry.submit
-  const command: CancelCommand = { type: 'cancel', callId, tenant, keyspace, server, key, caller, receivedAt: clock.now() }
+  const command: CancelCommand = {
+    type: 'cancel',
+    callId,
+    tenant,
+    keyspace,
+    server,
+    key,
+    caller,
+    receivedAt: clock.now(),
+  }
   try {
     await entry.appended
     await journal.append([commandRecord(command)])

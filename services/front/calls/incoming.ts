@@ -28,7 +28,8 @@ const clientInfoMeta = 'io.modelcontextprotocol/clientInfo'
 const maxNameLength = 255
 
 type Fields = { readonly [name: string]: Json }
-export const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value)
+export const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export const metaOf = ({ params }: Pick<Incoming, 'params'>): Fields => (isObject(params._meta) ? params._meta : {})
 
@@ -67,13 +68,16 @@ export function clientOf(info: unknown): string | undefined {
  */
 export function forwardedMeta(incoming: Incoming): Fields | undefined {
   const kept = Object.entries(metaOf(incoming)).filter(
-    ([name]) => name !== 'progressToken' && !name.startsWith('dev.holdfast/') && !name.startsWith('io.modelcontextprotocol/'),
+    ([name]) =>
+      name !== 'progressToken' && !name.startsWith('dev.holdfast/') && !name.startsWith('io.modelcontextprotocol/'),
   )
   return kept.length === 0 ? undefined : Object.fromEntries(kept)
 }
 
 /** The answers to upstream's question, where the call carries any. */
-export function inputsOf({ params }: Pick<Incoming, 'params'>): { requestState?: string; inputResponses?: Json } | undefined {
+export function inputsOf({
+  params,
+}: Pick<Incoming, 'params'>): { requestState?: string; inputResponses?: Json } | undefined {
   const { requestState, inputResponses } = params
   if (requestState === undefined && inputResponses === undefined) return undefined
   return {

@@ -20,7 +20,8 @@ export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswe
   const argumentsJson = JSON.stringify(args)
   const facts = { ...call.facts, arguments: argumentsJson }
   const problem = argumentProblem(known.tool.inputSchema, args)
-  if (problem !== undefined) return refuseCall(deps, { incoming, facts, code: 'invalid_arguments', detail: `${problem}.` })
+  if (problem !== undefined)
+    return refuseCall(deps, { incoming, facts, code: 'invalid_arguments', detail: `${problem}.` })
 
   const context = { secret: deps.secret, maxArgumentsBytes: argumentsBytes(deps) }
   const required = deps.settings.audit(known.server, known.name) === 'required'
@@ -29,7 +30,9 @@ export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswe
   const seen = await dispatchRead(deps, call, argumentsJson, startedAt)
   const verdict = classify(seen)
   const durationMs = performance.now() - startedAt
-  const finished = settle(deps.journal.append([finishedRecord(context, { facts, seen, verdict, at: deps.clock.now(), durationMs })]))
+  const finished = settle(
+    deps.journal.append([finishedRecord(context, { facts, seen, verdict, at: deps.clock.now(), durationMs })]),
+  )
 
   const acknowledged = Promise.all([requested, finished]).then(outcomes => {
     const error = outcomes.find(outcome => outcome !== undefined)
@@ -43,15 +46,27 @@ export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswe
     await acknowledged
     return answerRead(call, seen)
   } catch (error) {
-    deps.log.warn({ err: error, callId: call.callId }, 'a read was withheld because the journal did not acknowledge its records')
+    deps.log.warn(
+      { err: error, callId: call.callId },
+      'a read was withheld because the journal did not acknowledge its records',
+    )
     return ownAnswer(call, 'journal_unavailable')
   }
 }
 
 /** The error of an append, as a value: the dispatch beside it must be able to end first. */
-const settle = (append: Promise<unknown>): Promise<unknown> => append.then(() => undefined, error => error ?? new Error('append failed'))
+const settle = (append: Promise<unknown>): Promise<unknown> =>
+  append.then(
+    () => undefined,
+    error => error ?? new Error('append failed'),
+  )
 
-function dispatchRead(deps: Front, { incoming, known, facts }: SettledCall, argumentsJson: string, startedAt: number): Promise<Seen> {
+function dispatchRead(
+  deps: Front,
+  { incoming, known, facts }: SettledCall,
+  argumentsJson: string,
+  startedAt: number,
+): Promise<Seen> {
   const timeoutMs = deps.settings.readTimeoutMs(known.server, known.name)
   const meta = forwardedMeta(incoming)
   const inputs = inputsOf(incoming)
@@ -77,7 +92,14 @@ function answerRead(call: SettledCall, seen: Seen): RawAnswer {
     case 'input_required':
       return canAnswer(call.incoming, seen.raw)
         ? { kind: 'result', raw: editResult(seen.raw, { meta }) }
-        : { kind: 'result', raw: ownResult('THE SERVER ASKS BEFORE IT ANSWERS, and this client cannot answer such questions. Tell the user.', meta, { era, serverInfo }) }
+        : {
+            kind: 'result',
+            raw: ownResult(
+              'THE SERVER ASKS BEFORE IT ANSWERS, and this client cannot answer such questions. Tell the user.',
+              meta,
+              { era, serverInfo },
+            ),
+          }
     case 'error':
       return { kind: 'error', raw: seen.raw }
     case 'http':

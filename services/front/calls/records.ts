@@ -73,7 +73,14 @@ export function refusedRecord(
   { facts, code, reason, at }: { facts: CallFacts; code: Code; reason: string | undefined; at: number },
 ): NewRecord {
   const type = code === 'denied' ? 'call.denied' : 'call.not_accepted'
-  return eventRecord({ type, sequence: 1, time: iso(at), ...factFields(context, facts), code, reason: reason?.slice(0, 1000) })
+  return eventRecord({
+    type,
+    sequence: 1,
+    time: iso(at),
+    ...factFields(context, facts),
+    code,
+    reason: reason?.slice(0, 1000),
+  })
 }
 
 /** A read was received; it is dispatched at the same time. */
@@ -83,7 +90,13 @@ export const requestedRecord = (context: RecordContext, facts: CallFacts): NewRe
 /** How a read ended. */
 export function finishedRecord(
   { secret }: RecordContext,
-  { facts, seen, verdict, at, durationMs }: { facts: CallFacts; seen: Seen; verdict: SeenVerdict; at: number; durationMs: number },
+  {
+    facts,
+    seen,
+    verdict,
+    at,
+    durationMs,
+  }: { facts: CallFacts; seen: Seen; verdict: SeenVerdict; at: number; durationMs: number },
 ): NewRecord {
   const { callId, identity, caller, server, tool, effect } = facts
   return eventRecord({

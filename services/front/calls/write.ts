@@ -52,7 +52,8 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
     return answer({ kind: 'not_accepted', callId, ...refusal })
   }
 
-  if (!keyed.ok) return refuse({ ...call.facts, arguments: JSON.stringify(call.args) }, { code: keyed.code, detail: keyed.message })
+  if (!keyed.ok)
+    return refuse({ ...call.facts, arguments: JSON.stringify(call.args) }, { code: keyed.code, detail: keyed.message })
   const prepared = prepare(deps, call, { ...keyed, scopeServer })
   const refusal = refusalOf(deps, call, prepared, keyed.args)
   if (refusal !== undefined) return refuse(prepared.facts, refusal)
@@ -90,11 +91,20 @@ function prepare(
     dispatchBy: facts.receivedAt + deps.settings.waitMs(known.server),
     replyTo: deps.replyTo,
   }
-  return { submit, record: commandRecord(submit), facts: { ...facts, key, keySource: source, arguments: argumentsJson } }
+  return {
+    submit,
+    record: commandRecord(submit),
+    facts: { ...facts, key, keySource: source, arguments: argumentsJson },
+  }
 }
 
 /** Why a call with a key cannot be accepted now, cheapest checks last to matter first to say. */
-function refusalOf(deps: Front, { known }: SettledCall, { record }: Prepared, args: SettledCall['args']): Refusal | undefined {
+function refusalOf(
+  deps: Front,
+  { known }: SettledCall,
+  { record }: Prepared,
+  args: SettledCall['args'],
+): Refusal | undefined {
   const problem = argumentProblem(known.tool.inputSchema, args)
   if (problem !== undefined) return { code: 'invalid_arguments', detail: `${problem}.` }
   const bytes = sizeOf(record)
@@ -140,7 +150,12 @@ const isOwnerGone = (reply: WriteReply): boolean =>
   reply.record.operation.reopenable &&
   reply.record.operation.code === 'owner_gone'
 
-async function submitOnce(deps: Front, { incoming }: SettledCall, submit: SubmitCommand, waitMs: number): Promise<WriteReply> {
+async function submitOnce(
+  deps: Front,
+  { incoming }: SettledCall,
+  submit: SubmitCommand,
+  waitMs: number,
+): Promise<WriteReply> {
   const { callId } = submit
   // Open before the append: the reply may be here before the acknowledgement.
   const mailbox = deps.waiters.open(callId)

@@ -62,14 +62,23 @@ export async function startCatalogue({ servers, upstreams, pool, log, onChange }
   const entries = new Map<string, Entry>(
     servers.map(server => [
       server,
-      { tools: undefined, text: undefined, asking: undefined, askedAt: Number.NEGATIVE_INFINITY, failures: 0, timer: undefined },
+      {
+        tools: undefined,
+        text: undefined,
+        asking: undefined,
+        askedAt: Number.NEGATIVE_INFINITY,
+        failures: 0,
+        timer: undefined,
+      },
     ]),
   )
   let version = 0
   let stopped = false
 
   const take = (server: string, entry: Entry, text: string) => {
-    entry.tools = new Map((JSON.parse(text) as Tool[]).map(tool => [tool.name, { server, name: tool.name, tool, hash: hashOf(tool) }]))
+    entry.tools = new Map(
+      (JSON.parse(text) as Tool[]).map(tool => [tool.name, { server, name: tool.name, tool, hash: hashOf(tool) }]),
+    )
     entry.text = text
     version += 1
     onChange()
@@ -86,7 +95,10 @@ export async function startCatalogue({ servers, upstreams, pool, log, onChange }
     } catch (error) {
       entry.failures += 1
       const level = entry.failures === 1 ? 'warn' : 'debug'
-      log[level]({ err: error, server, listed: entry.tools !== undefined }, 'the tools of a server could not be read or kept; will try again')
+      log[level](
+        { err: error, server, listed: entry.tools !== undefined },
+        'the tools of a server could not be read or kept; will try again',
+      )
     }
   }
 
@@ -97,7 +109,10 @@ export async function startCatalogue({ servers, upstreams, pool, log, onChange }
     entry.asking ??= ask(server, entry).finally(() => {
       entry.asking = undefined
       if (stopped) return
-      const pause = entry.failures === 0 ? settings.refreshMs : Math.min(settings.refreshMs, settings.retryMs * 2 ** (entry.failures - 1))
+      const pause =
+        entry.failures === 0
+          ? settings.refreshMs
+          : Math.min(settings.refreshMs, settings.retryMs * 2 ** (entry.failures - 1))
       entry.timer = setTimeout(() => void refresh(server), pause)
       entry.timer.unref()
     })
@@ -136,7 +151,10 @@ export async function startCatalogue({ servers, upstreams, pool, log, onChange }
   }
 }
 
-const hashOf = (tool: Tool): string => createHash('sha256').update(canonicalize(tool) ?? '').digest('hex')
+const hashOf = (tool: Tool): string =>
+  createHash('sha256')
+    .update(canonicalize(tool) ?? '')
+    .digest('hex')
 
 async function within(work: Promise<unknown>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined

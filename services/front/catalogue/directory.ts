@@ -16,7 +16,13 @@ export type Directory = {
 export type Listed = { readonly name: string; readonly [field: string]: unknown }
 
 /** @param catalogue its lists are re-read when their version changes */
-export function createDirectory({ catalogue, settings }: { catalogue: Pick<Catalogue, 'tools' | 'version'>; settings: FrontSettings }): Directory {
+export function createDirectory({
+  catalogue,
+  settings,
+}: {
+  catalogue: Pick<Catalogue, 'tools' | 'version'>
+  settings: FrontSettings
+}): Directory {
   let version = -1
   let tables = new Map<string | undefined, Map<string, KnownTool>>()
 
@@ -52,7 +58,8 @@ function listed(exposed: string, { server, name, tool }: KnownTool, settings: Fr
 }
 
 /** A write repeated with its key has no further effect: that is what Holdfast is for. */
-const effectiveHints = (effect: Effect) => (effect === 'read' ? { readOnlyHint: true } : { readOnlyHint: false, idempotentHint: true })
+const effectiveHints = (effect: Effect) =>
+  effect === 'read' ? { readOnlyHint: true } : { readOnlyHint: false, idempotentHint: true }
 
 const injectedSchemas = new WeakMap<object, JsonObject | undefined>()
 

@@ -8,7 +8,10 @@ export async function readCatalogues(db: Queryable): Promise<ReadonlyArray<{ ser
 }
 
 /** Keeps a server's tool list; an unchanged one is not written again. */
-export async function writeCatalogue(db: Queryable, { server, tools }: { server: string; tools: string }): Promise<void> {
+export async function writeCatalogue(
+  db: Queryable,
+  { server, tools }: { server: string; tools: string },
+): Promise<void> {
   await db.query(
     `insert into catalogues (server, tools) values ($1, $2)
      on conflict (server) do update set tools = excluded.tools, fetched_at = clock_timestamp()

@@ -66,7 +66,12 @@ function sendError({ log }: AppDeps, error: FastifyError, request: FastifyReques
   if (error.statusCode === 413) return sendProblem(reply, 'too_large', 'The body is larger than limits.bodyBytes.')
   if (error.statusCode !== undefined && error.statusCode < 500) return sendProblem(reply, 'bad_request', error.message)
   log.error({ err: error, path: request.routeOptions.url }, 'a request failed inside Holdfast')
-  return reply.code(500).send({ code: 'internal', message: 'Holdfast failed on this request. A write may have been accepted: ask holdfast_outcome.' })
+  return reply
+    .code(500)
+    .send({
+      code: 'internal',
+      message: 'Holdfast failed on this request. A write may have been accepted: ask holdfast_outcome.',
+    })
 }
 
 async function sendReadiness({ ready }: AppDeps, reply: FastifyReply) {
@@ -134,7 +139,9 @@ async function deleteSession(deps: AppDeps, request: FastifyRequest, reply: Fast
   if (typeof sealed !== 'string') return notAllowed(reply)
   const identity = await identify(deps, request, reply)
   if (identity === undefined) return reply
-  return deps.sessions.open(sealed, identity) === undefined ? sendProblem(reply, 'route_not_found', 'Session not found.') : reply.code(200).send()
+  return deps.sessions.open(sealed, identity) === undefined
+    ? sendProblem(reply, 'route_not_found', 'Session not found.')
+    : reply.code(200).send()
 }
 
 async function getOutcome(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {

@@ -3,7 +3,11 @@
  * answered here; what is wrong with a message by the SDK; what is wrong with a call by `calls/`.
  */
 import type { ServerResponse } from 'node:http'
-import { createMcpHandler, isLegacyRequest, WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/server'
+import {
+  createMcpHandler,
+  isLegacyRequest,
+  WebStandardStreamableHTTPServerTransport,
+} from '@modelcontextprotocol/server'
 import type { Json } from '../../../shared/call/fingerprint.ts'
 import { type LosslessResult, parseLossless } from '../../../shared/json/lossless.ts'
 import type { RawAnswer } from '../calls/call.ts'
@@ -82,7 +86,10 @@ export function createEndpoint(deps: EndpointDeps): Endpoint {
         response,
         exchange,
         work: work(request, withoutCancels(parsed), exchange),
-        headers: opening === undefined ? {} : { [sessionHeader]: deps.sessions.seal({ ...opening, ...identityOf(identity), id: deps.ids.ulid() }) },
+        headers:
+          opening === undefined
+            ? {}
+            : { [sessionHeader]: deps.sessions.seal({ ...opening, ...identityOf(identity), id: deps.ids.ulid() }) },
         takesEvents: String(headers.accept ?? '').includes('text/event-stream'),
         progressTokens: tokensOf(messages),
         progressMessage: () => progress.message,
@@ -111,7 +118,9 @@ function refuse(response: ServerResponse, status: number, code: number, message:
 
 /** The SDK reads these alone; hop-by-hop headers would be refused by `Headers`. */
 function webHeaders(headers: McpPost['headers']): Headers {
-  const wanted = Object.entries(headers).filter(([name]) => name === 'accept' || name === 'content-type' || name.startsWith('mcp-'))
+  const wanted = Object.entries(headers).filter(
+    ([name]) => name === 'accept' || name === 'content-type' || name.startsWith('mcp-'),
+  )
   return new Headers(wanted.map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]))
 }
 
@@ -127,7 +136,9 @@ function openingOf(parsed: unknown): Pick<Session, 'client' | 'version'> | undef
 }
 
 function hasSameIds(messages: readonly unknown[]): boolean {
-  const ids = messages.flatMap(message => (isObject(message) && message.method !== undefined && isId(message.id) ? [message.id] : []))
+  const ids = messages.flatMap(message =>
+    isObject(message) && message.method !== undefined && isId(message.id) ? [message.id] : [],
+  )
   return new Set(ids).size < ids.length
 }
 
@@ -145,7 +156,8 @@ function passCancels(
   for (const message of messages) {
     if (!isObject(message) || message.method !== 'notifications/cancelled' || !isObject(message.params)) continue
     const { requestId, reason } = message.params
-    if (isId(requestId)) deps.background('cancel', cancelCall(deps, { ref: { agent, session: session?.id, requestId }, reason }))
+    if (isId(requestId))
+      deps.background('cancel', cancelCall(deps, { ref: { agent, session: session?.id, requestId }, reason }))
   }
 }
 
@@ -158,7 +170,13 @@ function tokensOf(messages: readonly unknown[]): ProgressToken[] {
 
 function exchangeOf(
   { body, headers, identity, route, origin }: McpPost,
-  { parsed, messages, era, session, progress }: {
+  {
+    parsed,
+    messages,
+    era,
+    session,
+    progress,
+  }: {
     parsed: unknown
     messages: readonly unknown[]
     era: Exchange['era']
@@ -181,6 +199,8 @@ function exchangeOf(
       progress.message = message
     },
   }
-  const calls = messages.filter(isCall).map(({ id, params }): [RequestId, Incoming] => [id, { ...common, requestId: id, params }])
+  const calls = messages
+    .filter(isCall)
+    .map(({ id, params }): [RequestId, Incoming] => [id, { ...common, requestId: id, params }])
   return { era, route, agent: identity.agent, calls: new Map(calls), answers: new Map<RequestId, RawAnswer>() }
 }

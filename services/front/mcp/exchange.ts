@@ -114,7 +114,11 @@ async function writeEvents({ keepAliveMs }: ResponseTimes, input: Input): Promis
 }
 
 /** JSON may hold line breaks between its tokens; a line of an event may not. */
-const event = (text: string) => `event: message\n${text.split(/\r\n|\r|\n/).map(line => `data: ${line}\n`).join('')}\n`
+const event = (text: string) =>
+  `event: message\n${text
+    .split(/\r\n|\r|\n/)
+    .map(line => `data: ${line}\n`)
+    .join('')}\n`
 
 /** The SDK's body with the raw answers in the places of its own results. */
 export function withAnswers(body: string, { answers }: Pick<Exchange, 'answers'>): string {

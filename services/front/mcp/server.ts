@@ -19,22 +19,29 @@ const listTtlMs = 30_000
 
 export function createServer(deps: McpDeps, exchange: Exchange): Server {
   const { settings, catalogue, directory } = deps
-  const unread = (exchange.route === undefined ? settings.servers : [exchange.route]).filter(server => !catalogue.known(server))
+  const unread = (exchange.route === undefined ? settings.servers : [exchange.route]).filter(
+    server => !catalogue.known(server),
+  )
   const server = new Server(serverInfo, {
     // Only what is delivered: legacy clients have no stream on which to hear of changes.
     capabilities: { tools: exchange.era === 'modern' ? { listChanged: true } : {} },
     instructions: instructions(unread),
-    cacheHints: { 'tools/list': { ttlMs: listTtlMs, cacheScope: 'private' }, 'server/discover': { ttlMs: listTtlMs, cacheScope: 'private' } },
+    cacheHints: {
+      'tools/list': { ttlMs: listTtlMs, cacheScope: 'private' },
+      'server/discover': { ttlMs: listTtlMs, cacheScope: 'private' },
+    },
   })
   server.setRequestHandler('tools/list', async ({ params }) => {
-    if (params?.cursor !== undefined) throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'The list has one page: there is no such cursor.')
+    if (params?.cursor !== undefined)
+      throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'The list has one page: there is no such cursor.')
     await catalogue.settled()
     const tools = [...directory.list(exchange.route, exchange.agent), ...ownTools]
     return { tools: tools as never }
   })
   server.setRequestHandler('tools/call', async (_request, { mcpReq }) => {
     const incoming = exchange.calls.get(mcpReq.id)
-    if (incoming === undefined) throw new ProtocolError(ProtocolErrorCode.InvalidRequest, 'The request is not in the body.')
+    if (incoming === undefined)
+      throw new ProtocolError(ProtocolErrorCode.InvalidRequest, 'The request is not in the body.')
     exchange.answers.set(mcpReq.id, (await handleOwnTool(deps, incoming)) ?? (await handleCall(deps, incoming)))
     return { content: [] }
   })

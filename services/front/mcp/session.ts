@@ -32,7 +32,9 @@ export function createSessions(secret: string): Sessions {
       const nonce = randomBytes(nonceBytes)
       const cipher = createCipheriv(algorithm, key, nonce)
       const text = JSON.stringify([id, tenant, agent, client ?? null, version])
-      return Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString('base64url')
+      return Buffer.concat([nonce, cipher.update(text, 'utf8'), cipher.final(), cipher.getAuthTag()]).toString(
+        'base64url',
+      )
     },
     open(sealed, of) {
       const session = unseal(key, sealed)
@@ -47,7 +49,9 @@ function unseal(key: Buffer, sealed: string): Session | undefined {
   const decipher = createDecipheriv(algorithm, key, bytes.subarray(0, nonceBytes))
   decipher.setAuthTag(bytes.subarray(-tagBytes))
   try {
-    const text = Buffer.concat([decipher.update(bytes.subarray(nonceBytes, -tagBytes)), decipher.final()]).toString('utf8')
+    const text = Buffer.concat([decipher.update(bytes.subarray(nonceBytes, -tagBytes)), decipher.final()]).toString(
+      'utf8',
+    )
     const [id, tenant, agent, client, version] = JSON.parse(text) as [string, string, string, string | null, string]
     return { id, tenant, agent, client: client ?? undefined, version }
   } catch {

@@ -51,13 +51,20 @@ export async function handleOwnTool(deps: Deps, incoming: Incoming): Promise<Raw
   const { tenant, keyspace } = incoming.identity
   const asker = { viewer: { tenant, keyspace }, caller: callerOf(incoming) }
   const answered =
-    name === outcomeTool.name ? await askOutcome(deps, asker, incoming.route, input) : await askReport(deps, asker, input)
+    name === outcomeTool.name
+      ? await askOutcome(deps, asker, incoming.route, input)
+      : await askReport(deps, asker, input)
   return { kind: 'result', raw: ownToolResult(answered, { era: incoming.era, serverInfo }) }
 }
 
 /** Whatever the state, the question itself was answered: `isError` is false, and the text is the same JSON. */
 function ownToolResult(answered: Answered, era: Pick<WriteContext, 'era' | 'serverInfo'>): string {
-  if (!answered.ok) return ownResult(`${answered.code === 'bad_request' ? 'NOT UNDERSTOOD.' : 'NOT ANSWERED.'} ${answered.problem}`, {}, era)
+  if (!answered.ok)
+    return ownResult(
+      `${answered.code === 'bad_request' ? 'NOT UNDERSTOOD.' : 'NOT ANSWERED.'} ${answered.problem}`,
+      {},
+      era,
+    )
   const { text } = answered.rendered
   const resultType = resultTypeOf(era)
   const type = resultType === undefined ? '' : `,"resultType":${JSON.stringify(resultType)}`

@@ -36,7 +36,9 @@ export async function findOutcome(deps: Deps, asker: Asker, question: Question, 
   const end = performance.now() + waitMs
   try {
     const found = question.by === 'key' ? await findKey(deps, asker, question) : await findOther(deps, asker, question)
-    return found.kind === 'record' ? { kind: 'record', record: await waitForEnd(deps, asker, found.record, end) } : found
+    return found.kind === 'record'
+      ? { kind: 'record', record: await waitForEnd(deps, asker, found.record, end) }
+      : found
   } catch (error) {
     deps.log.warn({ err: error }, 'an outcome could not be read')
     return { kind: 'unavailable' }
@@ -46,7 +48,9 @@ export async function findOutcome(deps: Deps, asker: Asker, question: Question, 
 async function findKey(deps: Deps, asker: Asker, { servers, key }: Question & { by: 'key' }): Promise<Found> {
   const { viewer } = asker
   const records = await Promise.all(servers.map(server => deps.broker.outcome({ viewer, by: 'key', server, key })))
-  const known = together(records.map(record => (record === undefined ? { kind: 'not_found' } : { kind: 'record', record })))
+  const known = together(
+    records.map(record => (record === undefined ? { kind: 'not_found' } : { kind: 'record', record })),
+  )
   if (known.kind !== 'not_found') return known
   return together(await Promise.all(servers.map(server => askJournal(deps, asker, { server, key }))))
 }
@@ -58,7 +62,11 @@ function together(found: readonly Found[]): Found {
   return records[0] ?? found.find(each => each.kind === 'unavailable') ?? { kind: 'not_found' }
 }
 
-async function askJournal(deps: Deps, { viewer, caller }: Asker, { server, key }: { server: string; key: string }): Promise<Found> {
+async function askJournal(
+  deps: Deps,
+  { viewer, caller }: Asker,
+  { server, key }: { server: string; key: string },
+): Promise<Found> {
   const { broker, journal, waiters, clock, ids, replyTo, rereadMs, closing } = deps
   const callId = ids.ulid()
   const command: AskCommand = { type: 'ask', callId, ...viewer, server, key, caller, receivedAt: clock.now(), replyTo }
@@ -79,7 +87,11 @@ async function askJournal(deps: Deps, { viewer, caller }: Asker, { server, key }
   }
 }
 
-async function findOther({ broker }: Deps, { viewer }: Asker, question: Exclude<Question, { by: 'key' }>): Promise<Found> {
+async function findOther(
+  { broker }: Deps,
+  { viewer }: Asker,
+  question: Exclude<Question, { by: 'key' }>,
+): Promise<Found> {
   const query: OutcomeQuery = { viewer, ...question }
   const record = await broker.outcome(query)
   if (record !== undefined) return { kind: 'record', record }

@@ -18,7 +18,11 @@ const defaultSinceMs = 24 * 3_600_000
 const ownArgument = 'idempotency_key'
 
 /** @param route the server of `/mcp/{server}`, which questions on it mean unless they name another */
-export function readQuestion(deps: Deps, route: string | undefined, input: Fields): Read<{ question: Question; waitMs: number }> {
+export function readQuestion(
+  deps: Deps,
+  route: string | undefined,
+  input: Fields,
+): Read<{ question: Question; waitMs: number }> {
   const waitMs = readWait(input.waitMs)
   if (!waitMs.ok) return waitMs
   const server = readServer(deps, input.server ?? route)
@@ -44,7 +48,11 @@ function readSubject({ settings, directory }: Deps, server: string | undefined, 
   const of = known?.server ?? server
   if (of === undefined) return problem(`There is no tool ${JSON.stringify(tool)} here; name its server too.`)
   const args = withoutOwnArgument(input.arguments, known?.tool.inputSchema)
-  return read({ by: 'fingerprint', server: settings.scopeName(of), fingerprint: fingerprint(known?.name ?? tool, args) })
+  return read({
+    by: 'fingerprint',
+    server: settings.scopeName(of),
+    fingerprint: fingerprint(known?.name ?? tool, args),
+  })
 }
 
 /** Upstream's own argument of that name belongs to the change; ours does not. */
@@ -64,7 +72,8 @@ function readServer({ settings }: Deps, server: Json | undefined): Read<string |
 function readWait(waitMs: Json | undefined): Read<number> {
   if (waitMs === undefined) return read(0)
   const value = Number(waitMs)
-  if (typeof waitMs === 'boolean' || waitMs === '' || !Number.isFinite(value) || value < 0) return problem(`waitMs must be 0 to ${mostWaitMs}.`)
+  if (typeof waitMs === 'boolean' || waitMs === '' || !Number.isFinite(value) || value < 0)
+    return problem(`waitMs must be 0 to ${mostWaitMs}.`)
   return read(Math.min(value, mostWaitMs))
 }
 

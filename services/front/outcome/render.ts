@@ -69,13 +69,21 @@ export function renderOutcome(found: Found, question: Question, names: Names): R
     case 'not_found':
       return refusal('not_found', 'not_found', notFoundNext[question.by])
     case 'ambiguous':
-      return refusal('bad_request', 'unavailable', `The key stands for changes on several servers (${found.servers.map(server => names.serverOfScope(server) ?? server).join(', ')}): ask again and name one.`)
+      return refusal(
+        'bad_request',
+        'unavailable',
+        `The key stands for changes on several servers (${found.servers.map(server => names.serverOfScope(server) ?? server).join(', ')}): ask again and name one.`,
+      )
     case 'unavailable':
       return refusal('outcome_unavailable', 'unavailable', nextStep.unavailable)
   }
 }
 
-const notFoundNext = { key: nextStep.notFound, call: nextStep.notFoundCall, fingerprint: nextStep.notFoundChange } as const
+const notFoundNext = {
+  key: nextStep.notFound,
+  call: nextStep.notFoundCall,
+  fingerprint: nextStep.notFoundChange,
+} as const
 
 const refusal = (code: Code, state: 'not_found' | 'unavailable', next: string): Rendered => ({
   http: codes[code].http,

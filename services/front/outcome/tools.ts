@@ -2,7 +2,13 @@
 import type { Listed } from '../catalogue/directory.ts'
 
 const text = (description: string) => ({ type: 'string', description })
-const annotations = (title: string) => ({ title, readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false })
+const annotations = (title: string) => ({
+  title,
+  readOnlyHint: true,
+  destructiveHint: false,
+  idempotentHint: true,
+  openWorldHint: false,
+})
 
 const outcomeProperties = {
   state: text(
@@ -37,7 +43,11 @@ const outcomeSchema = {
 const list = (description: string) => ({
   type: 'array',
   description,
-  items: { type: 'object', properties: outcomeProperties, required: ['state', 'server', 'tool', 'key', 'callId', 'next'] },
+  items: {
+    type: 'object',
+    properties: outcomeProperties,
+    required: ['state', 'server', 'tool', 'key', 'callId', 'next'],
+  },
 })
 
 export const outcomeTool = {
@@ -53,7 +63,12 @@ export const outcomeTool = {
       server: text('The server, where the key alone does not say.'),
       tool: text('With arguments: the tool that was called.'),
       arguments: { type: 'object', description: 'With tool: the arguments of the call.' },
-      waitMs: { type: 'integer', minimum: 0, maximum: 50_000, description: 'How long to wait for it to finish, in milliseconds.' },
+      waitMs: {
+        type: 'integer',
+        minimum: 0,
+        maximum: 50_000,
+        description: 'How long to wait for it to finish, in milliseconds.',
+      },
     },
   },
   outputSchema: outcomeSchema,

@@ -19,7 +19,7 @@ import { topics } from '../shared/journal/topics.ts'
 import { createDatabaseClock } from '../shared/postgres/clock.ts'
 import { startEmbeddedPostgres } from '../shared/postgres/embedded.ts'
 import { migrate } from '../shared/postgres/migrate.ts'
-import { createPool } from '../shared/postgres/pool.ts'
+import { byKeySettings, createPool } from '../shared/postgres/pool.ts'
 import { auditDefaults } from '../services/audit/config.ts'
 import { start as startAudit } from '../services/audit/start.ts'
 import { startBroker } from '../services/broker/start.ts'
@@ -43,7 +43,7 @@ const folder = mkdtempSync(join(tmpdir(), 'holdfast-bench-'))
 chmodSync(folder, 0o711)
 const log = pino({ level: 'warn' })
 const postgres = await startEmbeddedPostgres({ dataDir: join(folder, 'postgres'), log })
-const pool = createPool({ url: postgres.url, name: 'holdfast', max: 30, log })
+const pool = createPool({ url: postgres.url, name: 'holdfast', max: 30, log, settings: byKeySettings })
 await migrate({ pool, log })
 const floor = await openFloor()
 const holdfast = await openHoldfast()
@@ -129,8 +129,9 @@ async function openFloor() {
 }
 
 async function openHoldfast() {
-  const clock = createDatabaseClock(pool)
-  await clock.sync()
+  const databaseClock = createDatabaseClock(pool)
+  await databaseClock.sync()
+  const clock = { now: () => Math.floor(databaseClock.now()) }
   const journal = await createPostgresJournal({ url: postgres.url, log, topics: Object.values(topics) })
   const relay = createOutboxRelay({ journal, log })
   relay.start()
@@ -183,8 +184,8 @@ async function openHoldfast() {
           fingerprint: fingerprint('write', args),
           arguments: JSON.stringify(args),
           caller: { agent: 'bench', client: 'bench/1' },
-          receivedAt: Math.floor(clock.now()),
-          dispatchBy: Math.floor(clock.now()) + 40_000,
+          receivedAt: clock.now(),
+          dispatchBy: clock.now() + 40_000,
           replyTo: 'bench',
         }),
       ])
@@ -214,7 +215,7 @@ async function openHoldfast() {
       await relay.stop()
       await audit.stop()
       await journal.close()
-      clock.stop()
+      databaseClock.stop()
     },
   }
 }

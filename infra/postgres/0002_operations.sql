@@ -15,6 +15,7 @@ create table operations (
   agent text not null,
   conversation text,
   fingerprint bytea not null,
+  change bytea not null,                    -- SHA-256 of (tenant, keyspace, server, fingerprint)
   -- '' where the twin guard holds; the operation's own id where a second change is deliberate or twins are allowed
   twin_slot text not null,
   -- 'fence' is not an operation's state: somebody was told not_found for this key at fenced_ms, and the row holds the
@@ -42,7 +43,7 @@ create table operations (
 ) with (fillfactor = 80);
 
 -- The twin guard is part of the claim: a second live row with the same change fails to insert.
-create unique index operations_twin on operations (fingerprint, tenant, keyspace, server, twin_slot)
+create unique index operations_twin on operations (change, twin_slot)
   where state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown');
 
 -- Sweeping looks only at what a process holds: a handful of rows whatever the table's size.
@@ -52,7 +53,7 @@ create index operations_held on operations (owner) where state in ('accepted', '
 create index operations_of_keyspace on operations (tenant, keyspace, operation_id);
 
 -- Agents that lost their key ask by what they meant to change.
-create index operations_by_change on operations (fingerprint);
+create index operations_by_change on operations (change);
 
 -- Upstream's answers, byte for byte, apart from the hot row. Dropped when the retention has passed.
 create table results (

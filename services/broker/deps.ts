@@ -3,6 +3,7 @@ import type { Batcher } from '../../shared/batch/batcher.ts'
 import type { Caller } from '../../shared/call/command.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { Claimed } from './claiming.ts'
 import type { EventContext } from './events.ts'
 import type { Held } from './held.ts'
 import type { Lanes, LaneLimits } from './lanes.ts'
@@ -63,7 +64,7 @@ export type Broker = {
   /** Called when a slot of a server came free: the next waiting call may have it. */
   readonly slotFreed: (server: string) => void
   /** One statement for many: claims, transitions, joins. */
-  readonly claims: Batcher<Claim, boolean>
+  readonly claims: Batcher<Claim, Claimed>
   readonly advances: Batcher<Advance, boolean>
   readonly joins: Batcher<Join, void>
   /** Aborted when the broker gives up waiting for its database at stop. */

@@ -1,14 +1,14 @@
 /** Outcomes as the primary has them now, for fronts that ask directly. Nothing here changes anything. */
 import type { BrokerPort, OutcomeQuery } from '../../shared/call/broker-port.ts'
 import { isAnswerable } from '../../shared/call/decide.ts'
-import { scopeHash } from '../../shared/call/fingerprint.ts'
+import { changeHash, scopeHash } from '../../shared/call/fingerprint.ts'
 import type { OutcomeRecord } from '../../shared/call/record.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Broker } from './deps.ts'
 import { type OperationRow, type Queryable, recordOf } from './sql/row.ts'
-import { readByCall, readByFingerprint, readById, readByScope, readOfKeyspace } from './sql/outcomes.ts'
+import { readByCall, readByChange, readById, readByScope, readOfKeyspace } from './sql/outcomes.ts'
 
 export const brokerGroup = 'holdfast-broker'
 
@@ -31,7 +31,7 @@ function readOutcome(db: Queryable, query: OutcomeQuery): Promise<OperationRow |
     case 'call':
       return readByCall(db, { ...viewer, callId: query.callId })
     case 'fingerprint':
-      return readByFingerprint(db, { ...viewer, server: query.server, fingerprint: query.fingerprint })
+      return readByChange(db, changeHash({ ...viewer, server: query.server, fingerprint: query.fingerprint }))
   }
 }
 

@@ -5,6 +5,7 @@ import type { BrokerPort, ReplyPort } from '../../shared/call/broker-port.ts'
 import { giveUpAll, waitForDispatches } from './drain.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import { topics } from '../../shared/journal/topics.ts'
+import { claimBatch } from './claiming.ts'
 import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
 import { handleDelivery } from './intake.ts'
@@ -14,7 +15,6 @@ import { startOwner } from './owner.ts'
 import { startReady } from './queue.ts'
 import { repeat } from './repeat.ts'
 import { advanceOperations } from './sql/advance.ts'
-import { claimOperations } from './sql/claim.ts'
 import { rememberJoins } from './sql/joins.ts'
 import { endOtherOwners, forgetOwners } from './sql/owners.ts'
 import { purgeHandled, purgeResults } from './sql/purge.ts'
@@ -38,7 +38,7 @@ export type BrokerDeps = {
   readonly journal: Journal
   readonly upstreams: Broker['upstreams']
   readonly settings: Settings
-  /** Database time, never ahead of it. */
+  /** Database time in whole milliseconds, never ahead of it. */
   readonly clock: { now(): number }
   readonly ids: { ulid(): string }
   readonly log: Logger
@@ -56,7 +56,7 @@ export type RunningBroker = {
 }
 
 const day = 24 * 60 * 60 * 1000
-const claimBatch = { maxItems: 256, maxInFlight: 2 }
+const batches = { maxItems: 256, maxInFlight: 2 }
 
 export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {}): Promise<RunningBroker> {
   const { leaseMs = 10_000, sweepMs = 1_000, alone = false, graceMs = 3_000, rememberMs = 14 * day } = options
@@ -71,29 +71,21 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
 
   const broker: Broker = {
     ...deps,
-    // Whole milliseconds: what is decided with is what is stored.
-    clock: { now: () => Math.floor(deps.clock.now()) },
     owner,
     monotonic,
     lanes: createLanes(deps.settings.lane),
     waiting: createWaiting(deps.reply, monotonic),
     held: new Map(),
     slotFreed: server => startReady(broker, server),
-    claims: createBatcher(async claims => {
-      const id = owner.id()
-      // A claim prepared under an id that was lost meanwhile is made again under the new one.
-      const current = claims.filter(({ changing }) => changing.owner === null || changing.owner === id)
-      const won = current.length > 0 ? await claimOperations(db, id, current) : new Set()
-      return claims.map(claim => won.has(claim.operationId))
-    }, claimBatch),
+    claims: createBatcher(claims => claimBatch(db, owner.id(), claims), batches),
     advances: createBatcher(async advances => {
       const moved = await advanceOperations(db, advances)
       return advances.map(advance => moved.has(advance.operationId))
-    }, claimBatch),
+    }, batches),
     joins: createBatcher(async joins => {
       await rememberJoins(db, joins)
       return joins.map(() => undefined)
-    }, claimBatch),
+    }, batches),
     stopping: stopping.signal,
   }
 
@@ -109,7 +101,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   const consumer = await journal.consume({
     group: brokerGroup,
     topics: [topics.calls.name],
-    maxRecords: claimBatch.maxItems,
+    maxRecords: batches.maxItems,
     handle: delivery => handleDelivery(broker, delivery),
     onError: error => log.warn({ err: error }, 'the journal could not be read; trying again'),
   })

@@ -7,9 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { SubmitCommand } from '../../shared/call/command.ts'
 import { decide, isAnswerable, isTwin, type OperationEvent, type Submit } from '../../shared/call/decide.ts'
 import { evolve } from '../../shared/call/evolve.ts'
-import { inputsHash, type Json, requestStateHash, scopeHash } from '../../shared/call/fingerprint.ts'
+import { changeHash, inputsHash, type Json, requestStateHash, scopeHash } from '../../shared/call/fingerprint.ts'
 import { afterCall } from '../../shared/call/key.ts'
 import type { Operation } from '../../shared/call/operation.ts'
+import type { Claimed } from './claiming.ts'
 import type { Broker } from './deps.ts'
 import { dispatch } from './dispatch.ts'
 import { joinRecord, transitionRecord } from './events.ts'
@@ -18,6 +19,7 @@ import type { Slot } from './lanes.ts'
 import { tellFromRecord } from './outcomes.ts'
 import { patiently } from './patience.ts'
 import { startReady } from './queue.ts'
+import { reject } from './rejected.ts'
 import type { Claim } from './sql/claim.ts'
 import { claimFenced } from './sql/fence.ts'
 import { changingOf, operationOf, type OperationRow, recordOf } from './sql/row.ts'
@@ -35,20 +37,25 @@ export async function submitAll(broker: Broker, commands: readonly SubmitCommand
     if (signal.aborted) throw new Error('the partition was revoked while its commands were being handled')
     if (round > 0) await sleep(Math.min(pauseMs * round, 200))
     await patiently({ log: broker.log, signal, doing: 'renewing the lease' }, () => broker.owner.ensureLive())
-    const lost = await claimAll(broker, pending)
+    const lost = await claimAll(broker, pending, signal)
     pending = await lookAtLost(broker, lost, signal)
   }
 }
 
 /** Claims every first command of a scope; returns those that did not win. */
-async function claimAll(broker: Broker, commands: readonly SubmitCommand[]): Promise<SubmitCommand[]> {
+async function claimAll(broker: Broker, commands: readonly SubmitCommand[], signal: AbortSignal): Promise<SubmitCommand[]> {
   const seen = new Set<string>()
   const results = await Promise.all(
     commands.map(async command => {
       const scope = scopeHash(command)
       if (seen.has(scope)) return command
       seen.add(scope)
-      return (await tryClaim(broker, command, scope, { checkTwins: !allowsTwins(broker, command) })) ? undefined : command
+      const claimed = await tryClaim(broker, command, scope, { checkTwins: !allowsTwins(broker, command) })
+      if (claimed.impossible !== undefined) {
+        const { callId } = command
+        await reject(broker, { reference: callId, reason: claimed.impossible, value: JSON.stringify(command) }, signal)
+      }
+      return claimed.won || claimed.impossible !== undefined ? undefined : command
     }),
   )
   return results.filter(command => command !== undefined)
@@ -83,25 +90,25 @@ async function tryClaim(
   command: SubmitCommand,
   scope: string,
   { checkTwins, fence }: { checkTwins: boolean; fence?: OperationRow },
-): Promise<boolean> {
+): Promise<Claimed> {
   const slot = broker.lanes.reserve(command.server)
   const { event } = decide({ operation: undefined }, submitOf(broker, command, slot, fence?.fenced_ms ?? undefined))
   const { claim, held } = claimOf(broker, command, scope, { event: event as OperationEvent, checkTwins })
   broker.held.set(command.callId, held)
-  const won = await send(broker, claim, command, fence).catch(error => {
+  const claimed = await send(broker, claim, command, fence).catch(error => {
     broker.log.warn({ err: error, call: command.callId }, 'a claim could not be confirmed; looking again')
-    return false
+    return { won: false }
   })
-  if (won) begin(broker, held, slot)
+  if (claimed.won) begin(broker, held, slot)
   else {
     broker.held.delete(command.callId)
     broker.lanes.giveBack(command.server, slot)
   }
-  return won
+  return claimed
 }
 
-const send = (broker: Broker, claim: Claim, { receivedAt }: SubmitCommand, fence: OperationRow | undefined): Promise<boolean> =>
-  fence === undefined ? broker.claims.add(claim) : claimFenced(broker.db, broker.owner.id(), claim, receivedAt)
+const send = async (broker: Broker, claim: Claim, { receivedAt }: SubmitCommand, fence: OperationRow | undefined): Promise<Claimed> =>
+  fence === undefined ? broker.claims.add(claim) : { won: await claimFenced(broker.db, broker.owner.id(), claim, receivedAt) }
 
 function claimOf(
   broker: Broker,
@@ -123,6 +130,7 @@ function claimOf(
     agent: caller.agent,
     conversation: caller.conversation,
     fingerprint,
+    change: changeHash(command),
     checkTwins,
     changing: changingOf(operation, retentionMs),
     firstSeenMs: operation.firstSeenAt,
@@ -155,7 +163,7 @@ const retryAfterMs = 1_000
 
 async function lookAtLost(broker: Broker, lost: readonly SubmitCommand[], signal: AbortSignal): Promise<SubmitCommand[]> {
   if (lost.length === 0) return []
-  const questions = lost.map(command => ({ ...command, scope: scopeHash(command) }))
+  const questions = lost.map(command => ({ callId: command.callId, scope: scopeHash(command), change: changeHash(command) }))
   const standings = await patiently({ log: broker.log, signal, doing: 'reading what stands in the way of a claim' }, () =>
     readStanding(broker.db, questions),
   )
@@ -210,7 +218,7 @@ function lookAt(broker: Broker, command: SubmitCommand, scope: string, standing:
   const guard = checkTwins && twins.length === 0
   const options = row === undefined ? { checkTwins: guard } : { checkTwins: guard, fence: row }
   if (row === undefined && guard === checkTwins) return moves(Promise.resolve('again'))
-  return moves(tryClaim(broker, command, scope, options).then(won => (won ? 'handled' : 'again')))
+  return moves(tryClaim(broker, command, scope, options).then(({ won }) => (won ? 'handled' : 'again')))
 }
 
 const twinOf = (command: SubmitCommand, twins: readonly OperationRow[]): OperationRow | undefined =>

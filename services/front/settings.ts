@@ -10,9 +10,9 @@ export type Verdict = { readonly verdict: 'allow' | 'deny'; readonly rule: strin
 export type FrontSettings = {
   readonly servers: readonly string[]
   /** The name under which a server's keys are recorded: its own, or the one it had when they were made. */
-  scopeName(server: string): string
+  readonly scopeName: (server: string) => string
   /** The server that goes by this name in keys. */
-  serverOfScope(name: string): string | undefined
+  readonly serverOfScope: (name: string) => string | undefined
   authorize(agent: string, server: string, tool: string): Verdict
   effect(server: string, tool: string, annotations: unknown): { effect: Effect; source: string }
   /** Where the tool itself has a name for the change. */

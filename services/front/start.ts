@@ -56,9 +56,9 @@ export type RunningFront = {
   /** `http://host:port`; MCP is at `/mcp`. */
   readonly url: string
   /** Resolves when calls can be accepted; rejects with the reason why not. */
-  ready(): Promise<void>
+  readonly ready: () => Promise<void>
   /** Takes broker's replies. */
-  deliver(replies: readonly Reply[]): void
+  readonly deliver: (replies: readonly Reply[]) => void
   /** Refuses new writes, lets callers have their answers, closes. Safe to call twice. */
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -182,7 +182,7 @@ function trackWork(log: Log) {
   }
   return {
     watch,
-    add(what: string, work: Promise<unknown>): void {
+    add: (what: string, work: Promise<unknown>): void => {
       watch(work).catch(error => log.warn({ err: error, what }, 'work in the background failed'))
     },
     /** Resolves when nothing runs, or after `withinMs`. */

@@ -20,9 +20,9 @@ import { loadDevKey } from '../../shared/policy/dev-key.ts'
 import { createDatabaseClock } from '../../shared/postgres/clock.ts'
 import { startEmbeddedPostgres } from '../../shared/postgres/embedded.ts'
 import { migrate } from '../../shared/postgres/migrate.ts'
-import { createPool } from '../../shared/postgres/pool.ts'
+import { byKeySettings, createPool } from '../../shared/postgres/pool.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
-import { auditDefaults } from '../audit/config.ts'
+import { auditConfig, clickhouseAt } from '../audit/config.ts'
 import { start as startAudit } from '../audit/start.ts'
 import { brokerSettings } from '../broker/settings.ts'
 import { readLiveScopes } from '../broker/sql/outcomes.ts'
@@ -92,13 +92,15 @@ async function open(environment: Environment, variables: Variables, log: Logger,
 
   const database = environment.databaseUrl ?? (await startPostgres(dataDir, log, closers))
   writePrivate(dataDir, 'postgres.json', { url: database })
-  const pool = createPool({ url: database, name: 'holdfast', max: 16, log })
+  const pool = createPool({ url: database, name: 'holdfast', max: 16, log, settings: byKeySettings })
   closers.push(() => pool.end())
   await migrate({ pool, log })
   refuseOrphans(config, await readLiveScopes(pool))
-  const clock = createDatabaseClock(pool)
-  closers.push(() => clock.stop())
-  await clock.sync()
+  const databaseClock = createDatabaseClock(pool)
+  closers.push(() => databaseClock.stop())
+  await databaseClock.sync()
+  // Whole milliseconds: what is decided with is what is stored.
+  const clock = { now: () => Math.floor(databaseClock.now()) }
 
   const journal = await createPostgresJournal({ url: database, log, topics: Object.values(topics) })
   closers.push(() => journal.close())
@@ -131,9 +133,9 @@ async function open(environment: Environment, variables: Variables, log: Logger,
 
   const audit = await onPort(environment.auditPort, 'set HOLDFAST_AUDIT_PORT to another one', port =>
     startAudit({
-      config: { ...auditDefaults, host: environment.host, port },
+      config: { ...auditConfig(environment), port },
       journal,
-      clickhouse: environment.clickhouseUrl ? { url: environment.clickhouseUrl } : { path: join(dataDir, 'history') },
+      clickhouse: clickhouseAt({ ...environment, dataDir }),
       authenticate,
       log,
     }),

@@ -50,15 +50,15 @@ const submit = z.object({
   policyRule: text.optional(),
   policyVersion: text.optional(),
   /** Database time as front estimates it, never ahead of it; milliseconds. */
-  receivedAt: z.number(),
-  dispatchBy: z.number(),
+  receivedAt: z.int(),
+  dispatchBy: z.int(),
   /** Where the waiting front takes replies; absent when nobody waits. */
   replyTo: text.optional(),
 })
 export type SubmitCommand = z.infer<typeof submit>
 
 /** The caller no longer wants the call: without an intent it becomes `not_executed`. */
-const cancel = z.object({ type: z.literal('cancel'), callId: text, ...scopeFields, caller, receivedAt: z.number() })
+const cancel = z.object({ type: z.literal('cancel'), callId: text, ...scopeFields, caller, receivedAt: z.int() })
 export type CancelCommand = z.infer<typeof cancel>
 
 /** The outcome of a key that is not on record: answered behind every command of that key. `callId` names the question. */
@@ -67,7 +67,7 @@ const ask = z.object({
   callId: text,
   ...scopeFields,
   caller,
-  receivedAt: z.number(),
+  receivedAt: z.int(),
   replyTo: text,
 })
 export type AskCommand = z.infer<typeof ask>

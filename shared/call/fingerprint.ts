@@ -28,6 +28,11 @@ export function requestStateHash(requestState: string | undefined): string {
 
 export type Scope = { readonly tenant: string; readonly keyspace: string; readonly server: string; readonly key: string }
 
+/** The same change, whatever its key: what the twin guard compares and what an agent that lost its key asks by (hex). */
+export function changeHash(change: Omit<Scope, 'key'> & { readonly fingerprint: string }): string {
+  return sha256(JSON.stringify([change.tenant, change.keyspace, change.server, change.fingerprint]))
+}
+
 /** Where a key is unique, as one value (hex SHA-256): the unique index and the journal's partition key. */
 export function scopeHash({ tenant, keyspace, server, key }: Scope): string {
   return sha256(JSON.stringify([tenant, keyspace, server, key]))

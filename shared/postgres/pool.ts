@@ -14,12 +14,14 @@ export type PoolOptions = {
   /** Shown as `application_name` in `pg_stat_activity`. */
   readonly name: string
   readonly log: Log
+  /** Server settings of every connection, for example `enable_seqscan: 'off'`. */
+  readonly settings?: Readonly<Record<string, string>>
   /** The server gives up a statement after this time and rolls it back. Default: never. */
   readonly statementTimeoutMs?: number
 }
 
 /** `end()` it to close. A connection that cannot be made within 5 s is an error of the query that wanted it. */
-export function createPool({ url, max, name, log, statementTimeoutMs }: PoolOptions): Pool {
+export function createPool({ url, max, name, log, settings = {}, statementTimeoutMs }: PoolOptions): Pool {
   const pool = new pg.Pool({
     connectionString: url,
     max,
@@ -28,6 +30,9 @@ export function createPool({ url, max, name, log, statementTimeoutMs }: PoolOpti
     idleTimeoutMillis: 30_000,
     keepAlive: true,
     types: { getTypeParser },
+    options: Object.entries(settings)
+      .map(([setting, value]) => `-c ${setting}=${value}`)
+      .join(' '),
     ...(statementTimeoutMs !== undefined && {
       statement_timeout: statementTimeoutMs,
       query_timeout: statementTimeoutMs + 5_000, // the server's own verdict first, it is definite
@@ -49,6 +54,13 @@ function parseInt8(text: string): number {
   if (!Number.isSafeInteger(value)) throw new CorruptionError(`The database holds a counter beyond 2^53: ${text}`)
   return value
 }
+
+/**
+ * For statements that look rows up by their keys. Their plans are made once per connection, in a new database before
+ * there is anything to count: the planner then takes the big tables for empty and scans them for every row, until the
+ * next autovacuum. With an index at hand it must use it.
+ */
+export const byKeySettings = { enable_seqscan: 'off', enable_hashjoin: 'off', enable_mergejoin: 'off' } as const
 
 export type Statement = {
   readonly text: string

@@ -182,6 +182,20 @@ test('the SQL endpoint', async t => {
   })
 
   await t.test(
+    'every function of the engine that asks a model or a dictionary is refused, a later one too',
+    async () => {
+      const outside = await ask(
+        "SELECT name FROM system.functions WHERE categories IN ('AI', 'Dictionary', 'Embedded Dictionary')",
+      )
+      const names = outside.text.trim().split('\n')
+      assert.ok(names.length > 20)
+      for (const name of names) {
+        assert.match((await ask(`SELECT ${name}(1)`)).text, /is not available here.*ACCESS_DENIED/, name)
+      }
+    },
+  )
+
+  await t.test(
     'even unjudged, the connection of a reader cannot write, lift its limits or change its tenant',
     async () => {
       const reader = await clickhouse.openReader({

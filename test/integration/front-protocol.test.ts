@@ -2,10 +2,17 @@ import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import test from 'node:test'
 import { z } from 'zod'
+import { startCatalogue } from '../../services/front/catalogue/catalogue.ts'
 import { callBody, keys, outcomeOf, resultOf, startHarness } from '../helpers/front/harness.ts'
 
 const anything = z.looseObject({})
-const listOf = (result: Record<string, unknown>) => result.tools as Array<Record<string, any>>
+type Listed = {
+  name: string
+  inputSchema: { properties: Record<string, { type: string } | undefined>; required: string[] }
+  annotations?: object
+  [field: string]: unknown
+}
+const listOf = (result: Record<string, unknown>) => result.tools as Listed[]
 const initialize = (id = 0) => ({
   jsonrpc: '2.0',
   id,
@@ -20,7 +27,15 @@ test('a modern client discovers, lists and calls, and sees the instructions', as
   assert.match(client.getInstructions() ?? '', /idempotency_key/)
   assert.deepEqual(client.getServerCapabilities(), { tools: { listChanged: true } })
   const names = (await client.listTools()).tools.map(({ name }) => name)
-  assert.deepEqual(names, ['lab__ask', 'lab__big', 'lab__echo', 'lab__fail', 'lab__write', 'holdfast_outcome', 'holdfast_report'])
+  assert.deepEqual(names, [
+    'lab__ask',
+    'lab__big',
+    'lab__echo',
+    'lab__fail',
+    'lab__write',
+    'holdfast_outcome',
+    'holdfast_report',
+  ])
   const result = await client.callTool({ name: 'lab__write', arguments: { n: 1, idempotency_key: 'k1' } })
   assert.equal(result.isError ?? false, false)
   assert.equal(outcomeOf(result).state, 'succeeded')
@@ -71,7 +86,9 @@ test('the session and the client of a legacy call are on record', async t => {
 test('a conversation that the call names is the one on record, with its trace', async t => {
   const { post, broker, lab } = await startHarness(t)
   const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
-  await post(callBody('write', { idempotency_key: 'k' }, { _meta: { 'dev.holdfast/conversation': 'c-7', traceparent: trace } }))
+  await post(
+    callBody('write', { idempotency_key: 'k' }, { _meta: { 'dev.holdfast/conversation': 'c-7', traceparent: trace } }),
+  )
   assert.equal(broker.commands[0]?.caller.conversation, 'c-7')
   assert.equal(broker.commands[0]?.caller.trace, trace)
   assert.equal(lab.calls()[0]?.meta.traceparent, trace)
@@ -88,7 +105,7 @@ test('tools are listed sorted, with unknown fields, effective hints and the key 
   )
   const write = tools.find(({ name }) => name === 'write')
   assert.deepEqual(write?.['x-vendor'], { kept: true })
-  assert.equal(write?.inputSchema.properties.idempotency_key.type, 'string')
+  assert.equal(write?.inputSchema.properties.idempotency_key?.type, 'string')
   assert.ok(write?.inputSchema.required.includes('idempotency_key'))
   assert.deepEqual(write?.annotations, { readOnlyHint: false, idempotentHint: true })
   const echo = tools.find(({ name }) => name === 'echo')
@@ -99,8 +116,14 @@ test('tools are listed sorted, with unknown fields, effective hints and the key 
 test('an agent sees only what its role may call, and a host that names keys does not see the argument', async t => {
   const { legacy } = await startHarness(t)
   const names = async (key: string) => (await (await legacy({ key, path: '/mcp/lab' })).listTools()).tools
-  assert.deepEqual((await names(keys.other)).map(({ name }) => name), ['echo', 'holdfast_outcome', 'holdfast_report'])
-  assert.deepEqual((await names(keys.nobody)).map(({ name }) => name), ['holdfast_outcome', 'holdfast_report'])
+  assert.deepEqual(
+    (await names(keys.other)).map(({ name }) => name),
+    ['echo', 'holdfast_outcome', 'holdfast_report'],
+  )
+  assert.deepEqual(
+    (await names(keys.nobody)).map(({ name }) => name),
+    ['holdfast_outcome', 'holdfast_report'],
+  )
   const write = (await names(keys.host)).find(({ name }) => name === 'write')
   assert.equal(write?.inputSchema.properties?.idempotency_key, undefined)
 })
@@ -116,7 +139,10 @@ test('a change of the tools reaches a modern client that listens, and the list',
   lab.setTools([{ name: 'new', inputSchema: { type: 'object' } }])
   await changed
   const tools = listOf(await client.request({ method: 'tools/list' }, anything))
-  assert.deepEqual(tools.map(({ name }) => name), ['new', 'holdfast_outcome', 'holdfast_report'])
+  assert.deepEqual(
+    tools.map(({ name }) => name),
+    ['new', 'holdfast_outcome', 'holdfast_report'],
+  )
 })
 
 test('a server that is down still lists its tools, and a call of it is accepted', async t => {
@@ -152,12 +178,20 @@ test('each carrier of the key works, and none of it reaches the server', async t
 
 test('a legacy batch is answered call by call, and a header cannot name the key of several', async t => {
   const { post, lab } = await startHarness(t)
-  const batch = [callBody('write', { n: 1, idempotency_key: 'a' }, { id: 1 }), callBody('echo', { n: 2 }, { id: 'two' })]
-  const answers = (await (await post(batch)).json()) as Array<{ id: unknown; result: { content: Array<{ text: string }> } }>
+  const batch = [
+    callBody('write', { n: 1, idempotency_key: 'a' }, { id: 1 }),
+    callBody('echo', { n: 2 }, { id: 'two' }),
+  ]
+  const answers = (await (await post(batch)).json()) as Array<{
+    id: unknown
+    result: { content: Array<{ text: string }> }
+  }>
   assert.deepEqual(new Set(answers.map(({ id }) => id)), new Set([1, 'two']))
   assert.equal(outcomeOf(answers.find(({ id }) => id === 1)?.result).state, 'succeeded')
   assert.equal(answers.find(({ id }) => id === 'two')?.result.content[0]?.text, '{"n":2}')
-  const keyed = await post([callBody('write', { n: 3 }, { id: 3 }), callBody('echo', {}, { id: 4 })], { headers: { 'idempotency-key': 'b' } })
+  const keyed = await post([callBody('write', { n: 3 }, { id: 3 }), callBody('echo', {}, { id: 4 })], {
+    headers: { 'idempotency-key': 'b' },
+  })
   const refused = ((await keyed.json()) as Array<{ id: unknown; result: unknown }>).find(({ id }) => id === 3)
   assert.equal(outcomeOf(refused?.result).state, 'not_accepted')
   assert.equal(lab.effects().length, 1)
@@ -165,7 +199,10 @@ test('a legacy batch is answered call by call, and a header cannot name the key 
 
 test('two requests of one batch with the same id are refused as a whole', async t => {
   const { post, lab } = await startHarness(t)
-  const response = await post([callBody('write', { idempotency_key: 'a' }), callBody('write', { idempotency_key: 'b' })])
+  const response = await post([
+    callBody('write', { idempotency_key: 'a' }),
+    callBody('write', { idempotency_key: 'b' }),
+  ])
   assert.equal(response.status, 400)
   assert.equal(lab.calls().length, 0)
 })
@@ -186,7 +223,13 @@ test('a missing, wrong or misplaced API key is answered with 401 and how to send
 
 test('whatever arrives is answered in JSON, and the front lives on', async t => {
   const { front, post, get } = await startHarness(t)
-  for (const path of ['/', '/nothing', '/.well-known/oauth-protected-resource', '/.well-known/oauth-authorization-server/mcp', '/mcp/lab/x']) {
+  for (const path of [
+    '/',
+    '/nothing',
+    '/.well-known/oauth-protected-resource',
+    '/.well-known/oauth-authorization-server/mcp',
+    '/mcp/lab/x',
+  ]) {
     const response = await get(path)
     assert.equal(response.status, 404, path)
     assert.equal(((await response.json()) as { code: string }).code, 'route_not_found')
@@ -231,4 +274,29 @@ test('it says that it lives and is ready, and no longer once it stops', async t 
   await front.stop()
   await assert.rejects(front.ready(), /stopping/)
   await assert.rejects(get('/livez'))
+})
+
+test('a key that cannot be checked now is answered with 503, not with 401', async t => {
+  const { post } = await startHarness(t)
+  const response = await post(initialize(), { key: keys.unchecked })
+  assert.equal(response.status, 503)
+  assert.equal(response.headers.get('www-authenticate'), null)
+})
+
+test('a front that starts while a server is down lists the tools that were kept', async t => {
+  const { pool, upstreams } = await startHarness(t)
+  const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} }
+  const startWith = (tools: () => ReturnType<typeof upstreams.tools>) =>
+    startCatalogue({ servers: ['lab', 'never'], upstreams: { tools }, pool, log, onChange: () => {} })
+  const first = await startWith(() => upstreams.tools('lab'))
+  await first.settled()
+  await first.stop()
+  const second = await startWith(() => Promise.reject(new Error('down')))
+  t.after(() => second.stop())
+  assert.deepEqual(
+    second.tools().map(({ server, name }) => `${server}:${name}`),
+    first.tools().map(({ server, name }) => `${server}:${name}`),
+  )
+  assert.equal(second.tools().length > 0, true)
+  assert.equal(second.find('lab', 'write')?.hash, first.find('lab', 'write')?.hash)
 })

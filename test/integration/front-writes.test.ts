@@ -6,7 +6,12 @@ import { callBody, keys, outcomeOf, resultOf, startHarness, type WriteResult } f
 const write = (key: string, args: object = {}, more: { id?: number | string; [param: string]: unknown } = {}) =>
   callBody('write', { ...args, idempotency_key: key }, more)
 const textOf = (result: WriteResult) => result.content.map(({ text }) => text).join('\n')
-const initialize = { jsonrpc: '2.0', id: 0, method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'raw', version: '1' } } }
+const initialize = {
+  jsonrpc: '2.0',
+  id: 0,
+  method: 'initialize',
+  params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'raw', version: '1' } },
+}
 
 test('the same key again gives the recorded answer, from any client of either era, and no second effect', async t => {
   const { modern, legacy, lab } = await startHarness(t)
@@ -70,10 +75,21 @@ test('a slow write becomes an event stream that is kept alive, tells of progress
   lab.release()
   await readUntil(/"result"/)
   const events = text.split('\n\n').flatMap(event => /^event: message\ndata: (.*)$/m.exec(event)?.[1] ?? [])
-  const messages = events.map(data => JSON.parse(data) as { method?: string; params?: { progressToken: string; progress: number }; id?: number; result?: unknown })
+  const messages = events.map(
+    data =>
+      JSON.parse(data) as {
+        method?: string
+        params?: { progressToken: string; progress: number }
+        id?: number
+        result?: unknown
+      },
+  )
   const progress = messages.filter(({ method }) => method === 'notifications/progress')
   assert.ok(progress.length >= 2)
-  assert.deepEqual(progress.map(({ params }) => params?.progress), progress.map((_, index) => index + 1))
+  assert.deepEqual(
+    progress.map(({ params }) => params?.progress),
+    progress.map((_, index) => index + 1),
+  )
   assert.equal(progress[0]?.params?.progressToken, 'p-1')
   assert.equal(outcomeOf(messages.at(-1)?.result).state, 'succeeded')
   assert.equal((await reader.read()).done, true)
@@ -113,7 +129,10 @@ test("an explicit cancel of the session's own request is passed on; a client's t
   broker.queueing = true
   const call = post(write('cancelled', {}, { id: 7 }), { headers: mine })
   const cancel = (params: object, headers?: Record<string, string>) =>
-    post({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 7, ...params } }, headers ? { headers } : {})
+    post(
+      { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 7, ...params } },
+      headers ? { headers } : {},
+    )
   await until(() => broker.row('cancelled')?.operation.state === 'accepted')
   assert.equal((await cancel({ reason: 'McpError: MCP error -32001: Request timed out' }, mine)).status, 202)
   await cancel({ reason: 'mine now' }, theirs)
@@ -155,8 +174,8 @@ test('pending is said even of a call that no broker has looked at yet', async t 
   const result = await resultOf(await post(write('held')))
   assert.equal(outcomeOf(result).state, 'pending')
   release()
-  await until(() => broker.row('held')?.operation.state === 'not_executed')
-  assert.equal(lab.calls().length, 0, 'nobody waits any more, so it is past its dispatchBy')
+  await until(() => broker.row('held')?.operation.state === 'succeeded')
+  assert.equal(lab.effects().length, 1)
 })
 
 test('a call whose broker went away before any intent is submitted again while its caller waits', async t => {
@@ -184,7 +203,9 @@ test('a server that asks is answered by a modern client that can, once', async t
 
 test('a client that cannot be asked is told so in words, and nothing is done', async t => {
   const { legacy, lab } = await startHarness(t)
-  const result = (await (await legacy({ path: '/mcp/lab' })).callTool({ name: 'ask', arguments: { idempotency_key: 'asked' } })) as unknown as WriteResult
+  const result = (await (
+    await legacy({ path: '/mcp/lab' })
+  ).callTool({ name: 'ask', arguments: { idempotency_key: 'asked' } })) as unknown as WriteResult
   assert.equal(outcomeOf(result).state, 'awaiting_input')
   assert.match(textOf(result), /^THE SERVER ASKS/)
   assert.equal(lab.effects().length, 0)
@@ -210,22 +231,46 @@ test('a write whose connection broke is unknown, and stays so when repeated', as
   assert.equal(lab.calls().length, 1)
 })
 
-type Case = { name: string; body: object | string; code: string; key?: string; headers?: Record<string, string>; event?: string }
+type Case = {
+  name: string
+  body: object | string
+  code: string
+  key?: string
+  headers?: Record<string, string>
+  event?: string
+}
 const refusals: Case[] = [
   { name: 'no key', body: callBody('write', {}), code: 'idempotency_key_required' },
   { name: 'an empty key', body: write(''), code: 'idempotency_key_invalid' },
   { name: 'a key that is not ASCII', body: write('schlüssel'), code: 'idempotency_key_invalid' },
   { name: 'two keys', body: write('a'), headers: { 'idempotency-key': 'b' }, code: 'idempotency_key_disagrees' },
   { name: 'wrong arguments', body: callBody('strict', { n: 'x', idempotency_key: 'k' }), code: 'invalid_arguments' },
-  { name: 'a number beyond precision', body: '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"write","arguments":{"n":12345678901234567890,"idempotency_key":"k"}}}', code: 'lossy_json' },
-  { name: 'a name twice', body: '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"write","arguments":{"n":1,"n":2,"idempotency_key":"k"}}}', code: 'lossy_json' },
+  {
+    name: 'a number beyond precision',
+    body: '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"write","arguments":{"n":12345678901234567890,"idempotency_key":"k"}}}',
+    code: 'lossy_json',
+  },
+  {
+    name: 'a name twice',
+    body: '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"write","arguments":{"n":1,"n":2,"idempotency_key":"k"}}}',
+    code: 'lossy_json',
+  },
   { name: 'an unknown tool', body: callBody('nothing', { idempotency_key: 'k' }), code: 'unknown_tool' },
-  { name: 'a tool that the role does not allow', body: write('k'), key: keys.other, code: 'denied', event: 'call.denied' },
+  {
+    name: 'a tool that the role does not allow',
+    body: write('k'),
+    key: keys.other,
+    code: 'denied',
+    event: 'call.denied',
+  },
 ]
 
 test('what is refused is on record, names its code, and reaches no server', async t => {
   const strict = { type: 'object', properties: { n: { type: 'integer' } }, additionalProperties: false }
-  const tools = [{ name: 'write', inputSchema: { type: 'object' } }, { name: 'strict', inputSchema: strict }]
+  const tools = [
+    { name: 'write', inputSchema: { type: 'object' } },
+    { name: 'strict', inputSchema: strict },
+  ]
   const { post, lab, events, broker } = await startHarness(t, { lab: { tools } })
   for (const { name, body, code, key, headers } of refusals) {
     const result = await resultOf(await post(body, { ...(key && { key }), ...(headers && { headers }) }))
@@ -237,7 +282,10 @@ test('what is refused is on record, names its code, and reaches no server', asyn
   const recorded = await events('call.not_accepted', refusals.length - 1)
   assert.deepEqual(
     recorded.map(({ code }) => code).sort(),
-    refusals.filter(({ event }) => event === undefined).map(({ code }) => code).sort(),
+    refusals
+      .filter(({ event }) => event === undefined)
+      .map(({ code }) => code)
+      .sort(),
   )
   assert.equal((await events('call.denied')).length, 1)
   assert.equal(lab.calls().length, 0)
@@ -245,7 +293,12 @@ test('what is refused is on record, names its code, and reaches no server', asyn
 })
 
 test('arguments are checked without the key, so that a closed schema takes it', async t => {
-  const strict = { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'], additionalProperties: false }
+  const strict = {
+    type: 'object',
+    properties: { n: { type: 'integer' } },
+    required: ['n'],
+    additionalProperties: false,
+  }
   const { legacy, lab } = await startHarness(t, { lab: { tools: [{ name: 'write', inputSchema: strict }] } })
   const client = await legacy({ path: '/mcp/lab' })
   await client.listTools()
@@ -255,7 +308,9 @@ test('arguments are checked without the key, so that a closed schema takes it', 
 })
 
 test('a call larger than the journal takes is refused before it claims its key', async t => {
-  const { post, broker } = await startHarness(t, { journalForFront: journal => ({ ...journal, maxRecordBytes: 10_000 }) })
+  const { post, broker } = await startHarness(t, {
+    journalForFront: journal => ({ ...journal, maxRecordBytes: 10_000 }),
+  })
   const result = await resultOf(await post(write('large', { text: 'x'.repeat(20_000) })))
   assert.equal(outcomeOf(result).code, 'too_large')
   assert.equal(outcomeOf(await resultOf(await post(write('large', { text: 'x' })))).state, 'succeeded')
@@ -319,3 +374,37 @@ test('a front that stops lets its callers have their answers, refuses new writes
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise(resolve => setTimeout(resolve, 5))
 }
+
+test('an agent that does not want to wait is told pending at once, and its write runs', async t => {
+  const { post, broker } = await startHarness(t, { server: '    wait: 0s' })
+  assert.equal(outcomeOf(await resultOf(await post(write('now')))).state, 'pending')
+  await until(() => broker.row('now')?.operation.state === 'succeeded')
+})
+
+test('answers with and without structured content pass the schema checks of both SDKs', async t => {
+  const { legacy, modern, notes } = await startHarness(t, { notes: true })
+  for (const [index, client] of [await legacy(), await modern()].entries()) {
+    await client.listTools()
+    const note = (text: string) =>
+      client.callTool({ name: 'notes__note', arguments: { text, idempotency_key: `note-${index}` } })
+    const [first, again] = [await note('a'), await note('a')]
+    assert.deepEqual(first.structuredContent, again.structuredContent)
+    assert.equal((first.structuredContent as { count: number }).count, index + 1)
+    const conflict = await note('b')
+    assert.equal(outcomeOf(conflict).code, 'idempotency_conflict')
+    assert.equal(conflict.structuredContent, undefined)
+  }
+  assert.deepEqual(notes?.notes, ['a', 'a'])
+})
+
+test('a key that is used on two servers is asked about by server', async t => {
+  const { post, get } = await startHarness(t, { notes: true })
+  await post(write('both'))
+  assert.equal((await get('/v1/outcomes?key=both')).status, 200)
+  await post(callBody('note', { text: 'x', idempotency_key: 'both' }), { path: '/mcp/notes' })
+  const response = await get('/v1/outcomes?key=both')
+  assert.equal(response.status, 400)
+  assert.match(await response.text(), /lab, notes/)
+  assert.equal((await get('/v1/outcomes?key=both&server=notes')).status, 200)
+  assert.equal((await get('/v1/outcomes?key=neither')).status, 404)
+})

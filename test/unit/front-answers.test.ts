@@ -3,7 +3,7 @@ import test from 'node:test'
 import fc from 'fast-check'
 import { editResult, textOf } from '../../services/front/answers/raw.ts'
 import { argumentProblem } from '../../services/front/calls/arguments.ts'
-import type { RawAnswer } from '../../services/front/calls/call.ts'
+import type { RawAnswer } from '../../services/front/calls/settled.ts'
 import { replyFrom } from '../../services/front/calls/await-reply.ts'
 import { canAnswer, clientOf, forwardedMeta } from '../../services/front/calls/incoming.ts'
 import { createWaiters } from '../../services/front/calls/waiters.ts'
@@ -30,7 +30,9 @@ test('an edit leaves every number and every spelling of upstream as it was (I10)
 test('an edit gives the same value by either path, for any result', () => {
   const results = fc.record(
     {
-      content: fc.array(fc.record({ type: fc.constant('text'), text: fc.string({ unit: 'binary' }) }), { maxLength: 3 }),
+      content: fc.array(fc.record({ type: fc.constant('text'), text: fc.string({ unit: 'binary' }) }), {
+        maxLength: 3,
+      }),
       structuredContent: fc.dictionary(fc.string(), fc.jsonValue()),
       isError: fc.boolean(),
       resultType: fc.constantFrom('complete', 'input_required'),
@@ -62,7 +64,10 @@ test("an answer takes the place of the SDK's result, by request id, in single bo
     [1, { kind: 'result', raw: '{"n":1.0}' }],
     ['two', { kind: 'error', raw: '{"code":-1,"message":"no"}' }],
   ])
-  assert.equal(withAnswers('{"result":{"content":[]},"jsonrpc":"2.0","id":1}', { answers }), '{"jsonrpc":"2.0","id":1,"result":{"n":1.0}}')
+  assert.equal(
+    withAnswers('{"result":{"content":[]},"jsonrpc":"2.0","id":1}', { answers }),
+    '{"jsonrpc":"2.0","id":1,"result":{"n":1.0}}',
+  )
   const batch = [
     { jsonrpc: '2.0', id: 'two', result: {} },
     { jsonrpc: '2.0', id: 3, result: { other: true } },
@@ -80,7 +85,13 @@ test('the text of a result is its text blocks, whatever else it holds', () => {
 })
 
 test('a session opens for the agent it was given to, on any replica, and for nobody else', () => {
-  const session = { id: '01K9ZZZZZZZZZZZZZZZZZZZZZA', tenant: 't', agent: 'a', client: 'codex/1', version: '2025-11-25' }
+  const session = {
+    id: '01K9ZZZZZZZZZZZZZZZZZZZZZA',
+    tenant: 't',
+    agent: 'a',
+    client: 'codex/1',
+    version: '2025-11-25',
+  }
   const sealed = createSessions('one secret').seal(session)
   assert.match(sealed, /^[\x21-\x7e]+$/)
   assert.deepEqual(createSessions('one secret').open(sealed, { tenant: 't', agent: 'a' }), session)
@@ -94,12 +105,21 @@ test('a session opens for the agent it was given to, on any replica, and for nob
 })
 
 test('arguments are checked against the schema of either draft, and a schema that cannot be used refuses nothing', () => {
-  const draft2020 = { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'], unevaluatedProperties: false }
+  const draft2020 = {
+    type: 'object',
+    properties: { n: { type: 'integer' } },
+    required: ['n'],
+    unevaluatedProperties: false,
+  }
   assert.equal(argumentProblem(draft2020, { n: 1 }), undefined)
   assert.match(argumentProblem(draft2020, { n: 'x' }) ?? '', /^n must be integer/)
   assert.match(argumentProblem(draft2020, {}) ?? '', /required property 'n'/)
   assert.match(argumentProblem(draft2020, { n: 1, extra: 1 }) ?? '', /unevaluated/)
-  const draft07 = { $schema: 'http://json-schema.org/draft-07/schema#', type: 'object', properties: { at: { type: 'array', items: [{ type: 'string' }] } } }
+  const draft07 = {
+    $schema: 'http://json-schema.org/draft-07/schema#',
+    type: 'object',
+    properties: { at: { type: 'array', items: [{ type: 'string' }] } },
+  }
   assert.equal(argumentProblem(draft07, { at: ['x'] }), undefined)
   assert.match(argumentProblem(draft07, { at: [1] }) ?? '', /at\/0 must be string/)
   assert.equal(argumentProblem({ type: 'object', properties: { a: { $ref: '#/nowhere' } } }, { a: 1 }), undefined)
@@ -132,7 +152,10 @@ test('a client is named by its own description, and nothing but text is believed
 test('a client is asked only what it declared that it can answer', () => {
   const raw = JSON.stringify({ inputRequests: { q: { method: 'elicitation/create', params: { mode: 'form' } } } })
   const url = JSON.stringify({ inputRequests: { q: { method: 'elicitation/create', params: { mode: 'url' } } } })
-  const able = (capabilities: Json, era: 'modern' | 'legacy' = 'modern') => ({ era, params: { _meta: { 'io.modelcontextprotocol/clientCapabilities': capabilities } } })
+  const able = (capabilities: Json, era: 'modern' | 'legacy' = 'modern') => ({
+    era,
+    params: { _meta: { 'io.modelcontextprotocol/clientCapabilities': capabilities } },
+  })
   assert.equal(canAnswer(able({ elicitation: {} }), raw), true)
   assert.equal(canAnswer(able({ elicitation: {} }), url), false)
   assert.equal(canAnswer(able({ elicitation: { url: {} } }), url), true)
@@ -165,7 +188,11 @@ test('a waiter is let go at once when the front closes', async () => {
 
 test('a re-read record never passes for the answer to another change (I4)', () => {
   const submit = { callId: 'mine', key: 'k', fingerprint: 'f' } as SubmitCommand
-  const record = (more: object, key = 'k') => ({ key, operation: { callId: 'theirs', state: 'succeeded', fingerprint: 'f', ...more } }) as unknown as OutcomeRecord
+  const record = (more: object, key = 'k') =>
+    ({
+      key,
+      operation: { callId: 'theirs', state: 'succeeded', fingerprint: 'f', ...more },
+    }) as unknown as OutcomeRecord
   const how = (of: OutcomeRecord, command = submit) => {
     const reply = replyFrom(of, command)
     return reply?.kind === 'outcome' ? (reply.code ?? reply.how) : reply

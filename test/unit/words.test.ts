@@ -23,8 +23,20 @@ const context: WriteContext = {
 }
 
 type Ends = { [S in Operation['state']]: Omit<Extract<Operation, { state: S }>, keyof Common> }[Operation['state']]
-type Common = Pick<Operation, 'operationId' | 'callId' | 'fingerprint' | 'epoch' | 'round' | 'sequence' | 'attempts' | 'firstSeenAt'>
-const common: Common = { operationId: first, callId, fingerprint: 'f', epoch: 1, round: 1, sequence: 2, attempts: 1, firstSeenAt: at }
+type Common = Pick<
+  Operation,
+  'operationId' | 'callId' | 'fingerprint' | 'epoch' | 'round' | 'sequence' | 'attempts' | 'firstSeenAt'
+>
+const common: Common = {
+  operationId: first,
+  callId,
+  fingerprint: 'f',
+  epoch: 1,
+  round: 1,
+  sequence: 2,
+  attempts: 1,
+  firstSeenAt: at,
+}
 
 const recordOf = (end: Ends, answer?: UpstreamAnswer): OutcomeRecord => ({
   operation: { ...common, ...end } as Operation,
@@ -52,12 +64,16 @@ type Result = {
   structuredContent?: unknown
   _meta: { 'dev.holdfast/outcome': Record<string, unknown> }
 }
-const say = (reply: WriteReply, more: Partial<WriteContext> = {}): Result => JSON.parse(answerWrite(reply, { ...context, ...more }))
+const say = (reply: WriteReply, more: Partial<WriteContext> = {}): Result =>
+  JSON.parse(answerWrite(reply, { ...context, ...more }))
 const textOf = (result: Result) => result.content.map(({ text }) => text).join('\n')
 const metaOf = (result: Result) => result._meta['dev.holdfast/outcome']
 
 const succeeded = { state: 'succeeded', finishedAt: at, evidence: 'upstream' } as const
-const ok: UpstreamAnswer = { kind: 'result', raw: '{"content":[{"type":"text","text":"sent"}],"structuredContent":{"id":1},"isError":false}' }
+const ok: UpstreamAnswer = {
+  kind: 'result',
+  raw: '{"content":[{"type":"text","text":"sent"}],"structuredContent":{"id":1},"isError":false}',
+}
 
 test('a running write is said to be running, never failed, and names the call to ask about', () => {
   const result = say(outcome({ state: 'executing', owner: 'o', dispatchedAt: at }))
@@ -79,7 +95,11 @@ test('an unknown outcome is said to be possible and forbids both a new key and a
   const text = textOf(result)
   assert.match(text, /^MAY HAVE HAPPENED\./)
   assert.match(text, /Do not send it again under a new key, and do not report success or failure\./)
-  assert.ok(text.includes(`Next: holdfast_outcome {"callId":"${callId}","waitMs":30000}; if still unknown, tell the user that this is unconfirmed.`))
+  assert.ok(
+    text.includes(
+      `Next: holdfast_outcome {"callId":"${callId}","waitMs":30000}; if still unknown, tell the user that this is unconfirmed.`,
+    ),
+  )
 })
 
 test('an ambiguous error comes with the words of the server', () => {
@@ -90,19 +110,49 @@ test('an ambiguous error comes with the words of the server', () => {
 })
 
 test('a write that was never sent may be repeated with the same key', () => {
-  const text = textOf(say(outcome({ state: 'not_executed', finishedAt: at, evidence: 'no_intent', code: 'deadline_passed', reopenable: true })))
+  const text = textOf(
+    say(
+      outcome({
+        state: 'not_executed',
+        finishedAt: at,
+        evidence: 'no_intent',
+        code: 'deadline_passed',
+        reopenable: true,
+      }),
+    ),
+  )
   assert.match(text, /^NOTHING WAS SENT\./)
   assert.match(text, /Safe to repeat with the same key\.$/)
 })
 
 test('"nothing was sent" is not said of a request that the server turned away: it was sent', () => {
-  const text = textOf(say(outcome({ state: 'not_executed', finishedAt: at, evidence: 'dispatcher', code: 'refused_by_upstream', reopenable: true })))
+  const text = textOf(
+    say(
+      outcome({
+        state: 'not_executed',
+        finishedAt: at,
+        evidence: 'dispatcher',
+        code: 'refused_by_upstream',
+        reopenable: true,
+      }),
+    ),
+  )
   assert.doesNotMatch(text, /NOTHING WAS SENT/)
   assert.match(text, /^NOT EXECUTED\..*Safe to repeat with the same key/)
 })
 
 test('a closed key is not offered for repetition', () => {
-  const text = textOf(say(outcome({ state: 'not_executed', finishedAt: at, evidence: 'person', code: 'settled_not_executed', reopenable: false })))
+  const text = textOf(
+    say(
+      outcome({
+        state: 'not_executed',
+        finishedAt: at,
+        evidence: 'person',
+        code: 'settled_not_executed',
+        reopenable: false,
+      }),
+    ),
+  )
   assert.match(text, /^NOT EXECUTED\./)
   assert.doesNotMatch(text, /Safe to repeat/)
   assert.match(text, /Use a new key/)
@@ -110,7 +160,9 @@ test('a closed key is not offered for repetition', () => {
 
 test("a failure is the server's own words, and final for its key", () => {
   const raw = '{"content":[{"type":"text","text":"insufficient funds"}],"isError":true}'
-  const result = say(outcome({ state: 'failed', finishedAt: at, evidence: 'upstream', code: 'upstream_error' }, { kind: 'result', raw }))
+  const result = say(
+    outcome({ state: 'failed', finishedAt: at, evidence: 'upstream', code: 'upstream_error' }, { kind: 'result', raw }),
+  )
   assert.deepEqual(result.content[0], { type: 'text', text: 'insufficient funds' })
   assert.match(result.content[1]?.text ?? '', /final for this key; a corrected call is a new change: use a new key\.$/)
   assert.equal(result.isError, true)
@@ -118,7 +170,12 @@ test("a failure is the server's own words, and final for its key", () => {
 
 test('a JSON-RPC error of the server is quoted and final', () => {
   const text = textOf(
-    say(outcome({ state: 'failed', finishedAt: at, evidence: 'upstream', code: 'upstream_error' }, { kind: 'error', raw: '{"code":-32602,"message":"no such account"}' })),
+    say(
+      outcome(
+        { state: 'failed', finishedAt: at, evidence: 'upstream', code: 'upstream_error' },
+        { kind: 'error', raw: '{"code":-32602,"message":"no such account"}' },
+      ),
+    ),
   )
   assert.match(text, /no such account/)
   assert.match(text, /use a new key\.$/)
@@ -143,11 +200,19 @@ test("a success is the server's own result and nothing besides", () => {
 test('a replay of a key that the model chose says that it was not done again, once it is older than two minutes', () => {
   const replay = outcome(succeeded, ok, 'replayed')
   const notice = (more: Partial<WriteContext>) => say(replay, more).content[1]?.text
-  assert.equal(notice({ now: at + 120_001 }), 'Not done again: already done at 2026-11-21T10:00:00.000Z; for another one use a new key.')
+  assert.equal(
+    notice({ now: at + 120_001 }),
+    'Not done again: already done at 2026-11-21T10:00:00.000Z; for another one use a new key.',
+  )
   assert.equal(notice({ now: at + 120_000 }), undefined, 'a young replay is a retry')
   assert.equal(notice({ now: at + 120_001, keySource: 'header' }), undefined, 'a host means it')
   assert.equal(say(outcome(succeeded, ok), { now: at + 120_001 }).content.length, 1, 'the first answer is no replay')
   assert.equal(metaOf(say(replay)).replayed, true)
+  assert.equal(metaOf(say(outcome(succeeded, ok, 'attached'))).replayed, true, 'it was not done for this call')
+  assert.equal(
+    metaOf(say(outcome({ state: 'executing', owner: 'o', dispatchedAt: at }, undefined, 'attached'))).replayed,
+    false,
+  )
 })
 
 test('what a person established is said without the answer of the server, and is not to be repeated', () => {
@@ -164,7 +229,10 @@ test('a conflict names the call that holds the key, and a twin how to mean it', 
     code,
     record: recordOf({ state: 'executing', owner: 'o', dispatchedAt: at }),
   })
-  assert.match(textOf(say(conflict('idempotency_conflict'))), new RegExp(`^NOTHING WAS SENT for this request\\..*"callId":"${callId}"`))
+  assert.match(
+    textOf(say(conflict('idempotency_conflict'))),
+    new RegExp(`^NOTHING WAS SENT for this request\\..*"callId":"${callId}"`),
+  )
   const twin = say(conflict('possible_duplicate'))
   assert.ok(textOf(twin).includes(`;after=${callId}`))
   assert.equal(metaOf(twin).of, callId)
@@ -177,7 +245,14 @@ test('a refusal says that earlier requests with the key may have run, and how to
   assert.match(text, /^NOT ACCEPTED\./)
   assert.match(text, /This request was not accepted; earlier ones with this key may have run\./)
   assert.ok(text.includes('holdfast_outcome {"server":"bank","key":"invoice-1042","waitMs":30000}'))
-  assert.deepEqual(metaOf(result), { state: 'not_accepted', code: 'journal_unavailable', callId, replayed: false, key: 'invoice-1042', retryAfterMs: 1000 })
+  assert.deepEqual(metaOf(result), {
+    state: 'not_accepted',
+    code: 'journal_unavailable',
+    callId,
+    replayed: false,
+    key: 'invoice-1042',
+    retryAfterMs: 1000,
+  })
 })
 
 test('a doubtful append is never called a refusal', () => {
@@ -229,9 +304,15 @@ test('every answer of our own is an error with one text and without structured c
 test('every code of an unknown or unsent write has words', () => {
   for (const [code, { kind }] of Object.entries(codes)) {
     if (kind === 'outcome') {
-      assert.match(textOf(say(outcome({ state: 'unknown', code: code as OutcomeCode, owner: 'o' }))), /^MAY HAVE HAPPENED\. \S/)
+      assert.match(
+        textOf(say(outcome({ state: 'unknown', code: code as OutcomeCode, owner: 'o' }))),
+        /^MAY HAVE HAPPENED\. \S/,
+      )
     } else {
-      assert.match(textOf(say({ kind: 'not_accepted', callId, code: code as keyof typeof codes })), /^NOT ACCEPTED\. \S/)
+      assert.match(
+        textOf(say({ kind: 'not_accepted', callId, code: code as keyof typeof codes })),
+        /^NOT ACCEPTED\. \S/,
+      )
     }
   }
 })
@@ -259,7 +340,11 @@ test("Holdfast's own tools are read-only, with flat optional input and their own
     ownTools.map(({ name }) => name),
     ['holdfast_outcome', 'holdfast_report'],
   )
-  for (const tool of ownTools as unknown as Array<{ inputSchema: Record<string, unknown>; outputSchema: object; annotations: object }>) {
+  for (const tool of ownTools as unknown as Array<{
+    inputSchema: Record<string, unknown>
+    outputSchema: object
+    annotations: object
+  }>) {
     assert.equal(tool.inputSchema.required, undefined)
     for (const keyword of ['oneOf', 'anyOf', 'allOf']) assert.equal(tool.inputSchema[keyword], undefined)
     assert.equal((tool.annotations as { readOnlyHint: boolean }).readOnlyHint, true)

@@ -44,17 +44,17 @@ with input as (
 ), answered as (
   insert into results (operation_id, epoch, round, kind, raw, recorded_ms)
   select i.operation_id, i.epoch, i.round, i.answer_kind, i.answer_raw, now_ms()
-  from input i join moved using (operation_id) where i.answer_raw is not null
+  from input i where i.operation_id = any(array(select operation_id from moved)) and i.answer_raw is not null
   on conflict (operation_id, epoch, round) do update set kind = excluded.kind, raw = excluded.raw
 ), remembered as (
   insert into handled_commands (call_id, operation_id, how, handled_ms)
   select i.handled_call_id, i.operation_id, i.handled_how, now_ms()
-  from input i join moved using (operation_id) where i.handled_call_id is not null
+  from input i where i.operation_id = any(array(select operation_id from moved)) and i.handled_call_id is not null
   on conflict do nothing
 ), recorded as (
   insert into outbox (topic, partition, key, headers, value)
   select i.topic, i.partition, i.record_key, i.headers::jsonb, i.value
-  from input i join moved using (operation_id)
+  from input i where i.operation_id = any(array(select operation_id from moved))
 )
 select operation_id from moved`
 

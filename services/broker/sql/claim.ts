@@ -13,6 +13,7 @@ export type Claim = {
   readonly agent: string
   readonly conversation: string | undefined
   readonly fingerprint: string
+  readonly change: string
   /** The guard is on: any live row with the same change refuses this one. */
   readonly checkTwins: boolean
   readonly changing: Changing
@@ -56,22 +57,21 @@ const text = `
 with input as (
   select * from json_to_recordset($1::json) as i (
     ${identity.map(column => `${column} text`).join(', ')},
-    fingerprint text, check_twins bool, ${changingDefinitions}, first_seen_ms bigint, send_by_ms bigint,
+    fingerprint text, change text, check_twins bool, ${changingDefinitions}, first_seen_ms bigint, send_by_ms bigint,
     retention_ms bigint, topic text, partition int, record_key text, headers text, value text)
 ), live as (
   select owner from owners where owner = $2 and lease_until_ms > now_ms()
 ), won as (
-  insert into operations (${identity.join(', ')}, fingerprint, twin_slot, ${changingColumns.join(', ')},
+  insert into operations (${identity.join(', ')}, fingerprint, change, twin_slot, ${changingColumns.join(', ')},
     first_seen_ms, retention_ms)
   select i.operation_id, decode(i.scope, 'hex'), i.tenant, i.keyspace, i.server, i.key, i.tool, i.agent, i.conversation,
-    decode(i.fingerprint, 'hex'), case when i.check_twins then '' else i.operation_id end, ${changing},
+    decode(i.fingerprint, 'hex'), decode(i.change, 'hex'), case when i.check_twins then '' else i.operation_id end, ${changing},
     i.first_seen_ms, i.retention_ms
   from input i
     left join lateral (select true as yes from handled_commands h where h.call_id = i.operation_id limit 1) handled on true
     left join lateral (
       select true as yes from operations t
-      where t.fingerprint = decode(i.fingerprint, 'hex')
-        and t.tenant = i.tenant and t.keyspace = i.keyspace and t.server = i.server
+      where t.change = decode(i.change, 'hex')
         and t.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')
       limit 1) twin on i.check_twins
   where exists (select from live)
@@ -83,7 +83,7 @@ with input as (
 ), recorded as (
   insert into outbox (topic, partition, key, headers, value)
   select i.topic, i.partition, i.record_key, i.headers::jsonb, i.value
-  from input i join won using (operation_id)
+  from input i where i.operation_id = any(array(select operation_id from won))
 )
 select operation_id from won`
 
@@ -102,6 +102,7 @@ export async function claimOperations(db: Queryable, owner: string, claims: read
     agent: claim.agent,
     conversation: claim.conversation ?? null,
     fingerprint: claim.fingerprint,
+    change: claim.change,
     check_twins: claim.checkTwins,
     ...values,
     first_seen_ms: claim.firstSeenMs,

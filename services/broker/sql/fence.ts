@@ -16,9 +16,9 @@ export type Fence = {
 
 const fenceText = `
 with fenced as (
-  insert into operations as o (operation_id, scope, tenant, keyspace, server, key, tool, agent, fingerprint, twin_slot,
+  insert into operations as o (operation_id, scope, tenant, keyspace, server, key, tool, agent, fingerprint, change, twin_slot,
     state, call_id, epoch, round, sequence, attempts, first_seen_ms, fenced_ms, retention_ms)
-  values ($1, decode($2, 'hex'), $3, $4, $5, $6, '', $7, '', $1, 'fence', $1, 0, 0, 0, 0, now_ms(), now_ms(), 0)
+  values ($1, decode($2, 'hex'), $3, $4, $5, $6, '', $7, '', '', $1, 'fence', $1, 0, 0, 0, 0, now_ms(), now_ms(), 0)
   on conflict (scope) do update set fenced_ms = greatest(o.fenced_ms, now_ms()) where o.state = 'fence'
   returning operation_id
 ), recorded as (
@@ -50,23 +50,22 @@ export async function fenceKey(db: Queryable, fence: Fence): Promise<boolean> {
   return result.rows.length > 0
 }
 
-const changingFrom = 20
+const changingFrom = 19
 const claimText = `
 with won as (
   update operations o set operation_id = $2, tool = $3, agent = $4, conversation = $5,
-    fingerprint = decode($6, 'hex'), twin_slot = $7, first_seen_ms = $8, retention_ms = $9,
+    fingerprint = decode($6, 'hex'), change = decode($15, 'hex'), twin_slot = $7, first_seen_ms = $8, retention_ms = $9,
     ${changingColumns.map((column, index) => `${column} = $${changingFrom + index}`).join(', ')}
   where o.scope = decode($1, 'hex') and o.state = 'fence' and ($10::bigint > o.fenced_ms or $11)
     and exists (select from owners w where w.owner = $12 and w.lease_until_ms > now_ms())
     and ($13::bigint > now_ms() or $11)
     and (not $14::bool or not exists (
-      select from operations t where t.tenant = $15 and t.keyspace = $16 and t.server = o.server
-        and t.fingerprint = decode($6, 'hex')
+      select from operations t where t.change = decode($15, 'hex')
         and t.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')))
   returning o.operation_id
 ), recorded as (
   insert into outbox (topic, partition, key, headers, value)
-  select $17, ($18::json ->> 'partition')::int, $18::json ->> 'key', ($18::json ->> 'headers')::jsonb, $19 from won
+  select $16, ($17::json ->> 'partition')::int, $17::json ->> 'key', ($17::json ->> 'headers')::jsonb, $18 from won
 )
 select operation_id from won`
 
@@ -92,8 +91,7 @@ export async function claimFenced(db: Queryable, owner: string, claim: Claim, re
     owner,
     claim.dispatchByMs,
     claim.checkTwins,
-    claim.tenant,
-    claim.keyspace,
+    claim.change,
     event.topic,
     JSON.stringify({ partition: event.partition, key: event.record_key, headers: event.headers }),
     event.value,

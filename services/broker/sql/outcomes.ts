@@ -26,17 +26,13 @@ export async function readById(db: Queryable, operationId: string): Promise<Oper
   return (await db.query<OperationRow>({ name: 'outcome_by_id', text: byId }, [operationId])).rows[0]
 }
 
-const byFingerprint = `${select}
-where o.fingerprint = decode($1, 'hex') and o.tenant = $2 and o.keyspace = $3 and o.server = $4 and o.state <> 'fence'
+const byChange = `${select}
+where o.change = decode($1, 'hex') and o.state <> 'fence'
 order by o.operation_id desc
 limit 1`
 /** The newest operation that stands for this very change. */
-export async function readByFingerprint(
-  db: Queryable,
-  query: { fingerprint: string; tenant: string; keyspace: string; server: string },
-): Promise<OperationRow | undefined> {
-  const values = [query.fingerprint, query.tenant, query.keyspace, query.server]
-  return (await db.query<OperationRow>({ name: 'outcome_by_fingerprint', text: byFingerprint }, values)).rows[0]
+export async function readByChange(db: Queryable, change: string): Promise<OperationRow | undefined> {
+  return (await db.query<OperationRow>({ name: 'outcome_by_change', text: byChange }, [change])).rows[0]
 }
 
 const ofKeyspace = `${select}

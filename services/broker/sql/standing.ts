@@ -1,6 +1,6 @@
 import { answerColumns, answerJoin, operationColumns, type OperationRow, type Queryable } from './row.ts'
 
-export type StandingQuestion = { readonly callId: string; readonly scope: string; readonly tenant: string; readonly keyspace: string; readonly server: string; readonly fingerprint: string }
+export type StandingQuestion = { readonly callId: string; readonly scope: string; readonly change: string }
 
 export type Standing = {
   /** The row of the key, a fence included. */
@@ -18,11 +18,9 @@ select q.ord,
   (select to_json(x) from (select h.operation_id, h.how, h.code from handled_commands h
      where h.call_id = q.call_id) x) as handled,
   (select coalesce(json_agg(x), '[]') from (select ${operationColumns} from operations o
-     where o.tenant = q.tenant and o.keyspace = q.keyspace and o.server = q.server
-       and o.fingerprint = decode(q.fingerprint, 'hex') and o.scope <> decode(q.scope, 'hex')
+     where o.change = decode(q.change, 'hex') and o.scope <> decode(q.scope, 'hex')
        and o.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')) x) as twins
-from json_to_recordset($1::json) as q (ord int, call_id text, scope text, tenant text, keyspace text,
-  server text, fingerprint text)
+from json_to_recordset($1::json) as q (ord int, call_id text, scope text, change text)
 order by q.ord`
 
 /** What stands where each call wants to claim: read from the primary, after the claim lost. */
@@ -31,10 +29,7 @@ export async function readStanding(db: Queryable, questions: readonly StandingQu
     ord,
     call_id: q.callId,
     scope: q.scope,
-    tenant: q.tenant,
-    keyspace: q.keyspace,
-    server: q.server,
-    fingerprint: q.fingerprint,
+    change: q.change,
   }))
   type Row = {
     row: OperationRow | null

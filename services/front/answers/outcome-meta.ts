@@ -29,6 +29,7 @@ export type OutcomeMeta = {
   readonly of?: string
   readonly key?: string
   readonly epoch?: number
+  /** The answer is that of another call's try, recorded before or waited for. */
   readonly replayed: boolean
   readonly firstSeenAt?: string
   readonly attempts?: number

@@ -2,6 +2,7 @@
  * Edits of a recorded result that leave every other byte as upstream sent it (I10): numbers beyond double precision,
  * their spelling and the order of names survive.
  */
+import { isObject } from '../schema/declares.ts'
 import { memberSlice, withMember } from '../../../shared/json/slice.ts'
 
 export type Edits = {
@@ -57,9 +58,6 @@ function withItem(rawArray: string | undefined, rawItem: string): string {
   const inside = rawArray.slice(0, -1)
   return `${inside}${inside.slice(1).trim() === '' ? '' : ','}${rawItem}]`
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** The text blocks of a result, for words that quote it. */
 export function textOf(raw: string): string {

@@ -21,7 +21,7 @@ export type WriteReply =
       readonly kind: 'not_accepted'
       readonly callId: string
       readonly code: Code
-      readonly detail?: string
+      readonly detail?: string | undefined
       readonly retryAfterMs?: number
     }
   /** The journal did not acknowledge the command. */
@@ -145,7 +145,7 @@ function metaOf({ how, callId, record, retryAfterMs }: OutcomeReply): OutcomeMet
     callId,
     ...(record.operation.callId !== callId && { of: record.operation.callId }),
     ...recordFields(record),
-    replayed: how === 'replayed',
+    replayed: how !== 'own' && answerState(record) !== 'pending',
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   }
 }

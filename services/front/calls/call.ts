@@ -3,32 +3,16 @@
  * here never had a row and never reaches a server.
  */
 import type { Code } from '../../../shared/call/codes.ts'
-import type { JsonObject } from '../../../shared/call/fingerprint.ts'
-import { ownResult } from '../answers/write.ts'
-import { callMetaName, outcomeMetaName } from '../answers/outcome-meta.ts'
 import type { KnownTool } from '../catalogue/catalogue.ts'
 import type { Directory } from '../catalogue/directory.ts'
 import type { Front } from '../deps.ts'
-import { serverInfo } from '../mcp/identity.ts'
-import type { Verdict } from '../settings.ts'
-import { words } from '../words.ts'
-import { callerOf, type Incoming, isObject } from './incoming.ts'
+import { isObject } from '../schema/declares.ts'
+import { callerOf, type Incoming } from './incoming.ts'
 import { callRead } from './read.ts'
-import { type CallFacts, refusedRecord } from './records.ts'
+import type { CallFacts } from './records.ts'
+import { refuseCall } from './refuse.ts'
+import type { RawAnswer, SettledCall } from './settled.ts'
 import { callWrite } from './write.ts'
-
-/** An answer as it goes on the wire: the raw text of the `result` or `error` member. */
-export type RawAnswer = { readonly kind: 'result' | 'error'; readonly raw: string }
-
-/** A call whose tool and authority are settled. */
-export type SettledCall = {
-  readonly callId: string
-  readonly incoming: Incoming
-  readonly known: KnownTool
-  readonly args: JsonObject
-  readonly policy: Verdict
-  readonly facts: CallFacts
-}
 
 export type CallDeps = Front & { readonly directory: Directory }
 
@@ -37,7 +21,7 @@ export async function handleCall(deps: CallDeps, incoming: Incoming): Promise<Ra
   const { settings, clock, ids } = deps
   const callId = ids.ulid()
   const asked: CallFacts = { callId, identity: incoming.identity, caller: callerOf(incoming), receivedAt: clock.now() }
-  const refuse = (facts: CallFacts, code: Code, detail?: string) => refuseCall(deps, { incoming, facts, code, detail })
+  const refuse = (facts: CallFacts, code: Code, detail?: string) => refuseCall(deps, incoming, facts, { code, detail })
 
   const name = incoming.params.name
   if (typeof name !== 'string') return refuse(asked, 'unknown_tool')
@@ -93,26 +77,3 @@ const serversNamed = (name: string): string[] => (name.includes('__') ? [name.sl
 /** The server of the route, where its tools were never read: then nothing can be said about the name. */
 const unreachable = ({ catalogue }: CallDeps, route: string | undefined): string | undefined =>
   route !== undefined && !catalogue.known(route) ? route : undefined
-
-/** Puts a refusal on record, without waiting for it, and says it. */
-export function refuseCall(
-  deps: Pick<Front, 'journal' | 'clock' | 'secret' | 'background'>,
-  { incoming, facts, code, detail }: { incoming: Incoming; facts: CallFacts; code: Code; detail?: string | undefined },
-): RawAnswer {
-  const context = { secret: deps.secret, maxArgumentsBytes: argumentsBytes(deps) }
-  if (!code.startsWith('journal_')) {
-    const record = refusedRecord(context, { facts, code, reason: detail, at: deps.clock.now() })
-    deps.background('record of a refusal', deps.journal.append([record]))
-  }
-  const { callId, key } = facts
-  const outcome = { state: 'not_accepted', code, callId, replayed: false, ...(key !== undefined && { key }) }
-  const meta = facts.effect === 'read' ? { [callMetaName]: { callId, code } } : { [outcomeMetaName]: outcome }
-  const question = key === undefined || facts.server === undefined ? undefined : { server: facts.server, key }
-  return {
-    kind: 'result',
-    raw: ownResult(words.notAccepted(code, detail, question), meta, { era: incoming.era, serverInfo }),
-  }
-}
-
-/** Events hold arguments up to a quarter of what the journal takes in one record. */
-export const argumentsBytes = ({ journal }: Pick<Front, 'journal'>): number => Math.floor(journal.maxRecordBytes / 4)

@@ -2,6 +2,7 @@ import type { Caller } from '../../../shared/call/command.ts'
 import type { Identity } from '../deps.ts'
 import type { LosslessResult } from '../../../shared/json/lossless.ts'
 import type { Json } from '../../../shared/call/fingerprint.ts'
+import { isObject } from '../schema/declares.ts'
 import type { RequestId } from './cancels.ts'
 
 /** One `tools/call` as it arrived, before anything of it is believed. */
@@ -28,8 +29,6 @@ const clientInfoMeta = 'io.modelcontextprotocol/clientInfo'
 const maxNameLength = 255
 
 type Fields = { readonly [name: string]: Json }
-export const isObject = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export const metaOf = ({ params }: Pick<Incoming, 'params'>): Fields => (isObject(params._meta) ? params._meta : {})
 
@@ -106,7 +105,7 @@ export function canAnswer(incoming: Pick<Incoming, 'era' | 'params'>, rawQuestio
 
 function isDeclared(declared: Json | undefined, request: Json): boolean {
   if (!isObject(declared) || !isObject(request)) return false
-  const capability = declared[capabilityOf[String(request.method)] ?? '']
+  const capability = typeof request.method === 'string' ? declared[capabilityOf[request.method] ?? ''] : undefined
   if (!isObject(capability)) return false
   return !(isObject(request.params) && request.params.mode === 'url') || capability.url !== undefined
 }

@@ -11,9 +11,10 @@ import type { Front } from '../deps.ts'
 import { serverInfo } from '../mcp/identity.ts'
 import { words } from '../words.ts'
 import { argumentProblem } from './arguments.ts'
-import { argumentsBytes, type RawAnswer, refuseCall, type SettledCall } from './call.ts'
 import { canAnswer, forwardedMeta, inputsOf } from './incoming.ts'
 import { finishedRecord, requestedRecord } from './records.ts'
+import { recordContext, refuseCall } from './refuse.ts'
+import type { RawAnswer, SettledCall } from './settled.ts'
 
 export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswer> {
   const { incoming, known, args } = call
@@ -21,9 +22,9 @@ export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswe
   const facts = { ...call.facts, arguments: argumentsJson }
   const problem = argumentProblem(known.tool.inputSchema, args)
   if (problem !== undefined)
-    return refuseCall(deps, { incoming, facts, code: 'invalid_arguments', detail: `${problem}.` })
+    return refuseCall(deps, incoming, facts, { code: 'invalid_arguments', detail: `${problem}.` })
 
-  const context = { secret: deps.secret, maxArgumentsBytes: argumentsBytes(deps) }
+  const context = recordContext(deps)
   const required = deps.settings.audit(known.server, known.name) === 'required'
   const startedAt = performance.now()
   const requested = settle(deps.journal.append([requestedRecord(context, facts)]))

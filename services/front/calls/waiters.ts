@@ -6,17 +6,17 @@ import type { Reply } from '../../../shared/call/record.ts'
 
 export type Waiters = {
   /** Hands replies to those who wait for their call, or for the operation they speak of. */
-  deliver(replies: readonly Reply[]): void
+  readonly deliver: (replies: readonly Reply[]) => void
   /** Opens a mailbox for replies that name `id`, a call or an operation. Open it before asking, or the reply is missed. */
-  open(id: string): Mailbox
+  readonly open: (id: string) => Mailbox
   /** Mailboxes open now. */
-  size(): number
+  readonly size: () => number
 }
 
 export type Mailbox = {
   /** The next reply; undefined after `withinMs`, or once `signal` is aborted. */
-  next(withinMs: number, signal: AbortSignal): Promise<Reply | undefined>
-  close(): void
+  readonly next: (withinMs: number, signal: AbortSignal) => Promise<Reply | undefined>
+  readonly close: () => void
 }
 
 export function createWaiters(): Waiters {
@@ -51,16 +51,18 @@ export function createWaiters(): Waiters {
   }
 }
 
+type Box = Pick<Mailbox, 'next'> & { readonly put: (reply: Reply) => void }
+
 /** One reader at a time. */
-function createBox() {
+function createBox(): Box {
   const unread: Reply[] = []
   let wake: (() => void) | undefined
   return {
-    put(reply: Reply) {
+    put(reply) {
       unread.push(reply)
       wake?.()
     },
-    async next(withinMs: number, signal: AbortSignal): Promise<Reply | undefined> {
+    async next(withinMs, signal) {
       if (unread.length > 0) return unread.shift()
       if (signal.aborted || withinMs <= 0) return undefined
       await new Promise<void>(resolve => {

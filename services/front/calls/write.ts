@@ -2,7 +2,6 @@
  * A write: key, arguments, size and limits are checked, the command is made durable, and the caller waits for the reply.
  * Once the append was begun nothing here may call the write refused: the wait ends, the write does not.
  */
-import type { Code } from '../../../shared/call/codes.ts'
 import { commandRecord, type SubmitCommand } from '../../../shared/call/command.ts'
 import { fingerprint } from '../../../shared/call/fingerprint.ts'
 import { AppendRefused, type NewRecord } from '../../../shared/journal/port.ts'
@@ -10,14 +9,19 @@ import { answerWrite, type WriteReply } from '../answers/write.ts'
 import type { Front } from '../deps.ts'
 import { keyOf } from '../key.ts'
 import { serverInfo } from '../mcp/identity.ts'
+import { isObject } from '../schema/declares.ts'
 import { argumentProblem } from './arguments.ts'
 import { awaitReply } from './await-reply.ts'
-import { argumentsBytes, type RawAnswer, type SettledCall } from './call.ts'
 import { canAnswer, forwardedMeta, inputsOf } from './incoming.ts'
-import { type CallFacts, refusedRecord } from './records.ts'
+import type { CallFacts } from './records.ts'
+import { recordRefusal, type Refusal } from './refuse.ts'
+import type { RawAnswer, SettledCall } from './settled.ts'
 
-type Refusal = { readonly code: Code; readonly detail?: string; readonly retryAfterMs?: number }
+type TimedRefusal = Refusal & { readonly retryAfterMs?: number }
 type Prepared = { readonly submit: SubmitCommand; readonly record: NewRecord; readonly facts: CallFacts }
+
+/** A call may be sent as long as its caller waits, and this long where callers hardly wait at all: they ask later. */
+const leastDispatchMs = 10_000
 
 /** A caller that is told to come back should not come back at once. */
 const retryAfterMs = 1000
@@ -28,7 +32,7 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
     params: incoming.params,
     headers: incoming.headers,
     args: call.args,
-    tool: known.tool,
+    inputSchema: isObject(known.tool.inputSchema) ? known.tool.inputSchema : {},
     keySetting: deps.settings.keyArgument(known.server, known.name),
     batch: incoming.batch,
   })
@@ -47,7 +51,7 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
       serverInfo,
     }),
   })
-  const refuse = (facts: CallFacts, refusal: Refusal): RawAnswer => {
+  const refuse = (facts: CallFacts, refusal: TimedRefusal): RawAnswer => {
     recordRefusal(deps, facts, refusal)
     return answer({ kind: 'not_accepted', callId, ...refusal })
   }
@@ -88,7 +92,7 @@ function prepare(
     policyRule: policy.rule,
     policyVersion: policy.version,
     receivedAt: facts.receivedAt,
-    dispatchBy: facts.receivedAt + deps.settings.waitMs(known.server),
+    dispatchBy: facts.receivedAt + Math.max(deps.settings.waitMs(known.server), leastDispatchMs),
     replyTo: deps.replyTo,
   }
   return {
@@ -104,7 +108,7 @@ function refusalOf(
   { known }: SettledCall,
   { record }: Prepared,
   args: SettledCall['args'],
-): Refusal | undefined {
+): TimedRefusal | undefined {
   const problem = argumentProblem(known.tool.inputSchema, args)
   if (problem !== undefined) return { code: 'invalid_arguments', detail: `${problem}.` }
   const bytes = sizeOf(record)
@@ -173,10 +177,4 @@ async function submitOnce(
     unregister()
     mailbox.close()
   }
-}
-
-function recordRefusal(deps: Front, facts: CallFacts, { code, detail }: Refusal): void {
-  const context = { secret: deps.secret, maxArgumentsBytes: argumentsBytes(deps) }
-  const record = refusedRecord(context, { facts, code, reason: detail, at: deps.clock.now() })
-  deps.background('record of a refusal', deps.journal.append([record]))
 }

@@ -146,7 +146,7 @@ export async function startCatalogue({ servers, upstreams, pool, log, onChange }
       stopped = true
       for (const end of unsubscribe) end?.()
       for (const { timer } of entries.values()) clearTimeout(timer)
-      await within(Promise.all([...entries.values()].map(({ asking }) => asking)), settings.settleMs)
+      await within(Promise.all([...entries.values()].flatMap(({ asking }) => asking ?? [])), settings.settleMs)
     },
   }
 }

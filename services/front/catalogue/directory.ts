@@ -1,7 +1,7 @@
 /** Which tool a name on a route means, and how tools are listed to an agent. Pure, over the catalogue's lists. */
 import type { JsonObject } from '../../../shared/call/fingerprint.ts'
 import type { Effect } from '../../../shared/call/effect.ts'
-import { exposedNames } from '../names.ts'
+import { namesOfAll, namesOfServer } from '../names.ts'
 import { injectKey } from '../schema/inject.ts'
 import type { FrontSettings } from '../settings.ts'
 import { keyDescription } from '../words.ts'
@@ -31,7 +31,7 @@ export function createDirectory({
       version = catalogue.version()
       tables = new Map()
     }
-    const table = tables.get(route) ?? nameTable(catalogue.tools(), route)
+    const table = tables.get(route) ?? toolsByName(catalogue.tools(), route)
     tables.set(route, table)
     return table
   }
@@ -41,7 +41,6 @@ export function createDirectory({
     list: (route, agent) =>
       [...tableOf(route)]
         .filter(([, { server, name }]) => settings.authorize(agent, server, name).verdict === 'allow')
-        .sort(([one], [other]) => (one < other ? -1 : 1))
         .map(([exposed, known]) => listed(exposed, known, settings, agent)),
   }
 }
@@ -73,13 +72,19 @@ function injectedSchema(schema: unknown): JsonObject | undefined {
   return injectedSchemas.get(schema)
 }
 
-function nameTable(tools: readonly KnownTool[], route: string | undefined): Map<string, KnownTool> {
+/** The tools of a route by their exposed names, sorted by name. */
+function toolsByName(tools: readonly KnownTool[], route: string | undefined): Map<string, KnownTool> {
   const wanted = route === undefined ? tools : tools.filter(({ server }) => server === route)
-  const byOwnName = new Map(wanted.map(known => [JSON.stringify([known.server, known.name]), known]))
-  const names = new Map<string, KnownTool>()
-  for (const [exposed, { server, tool: name }] of exposedNames(wanted)) {
-    const known = byOwnName.get(JSON.stringify([server, name]))
-    if (known !== undefined) names.set(route === undefined ? exposed : name, known)
-  }
-  return names
+  const table =
+    route === undefined
+      ? namesOfAll(wanted.map(({ server, name }) => ({ server, tool: name })))
+      : namesOfServer(
+          route,
+          wanted.map(({ name }) => name),
+        )
+  const named = wanted.map(known => [table.nameOf({ server: known.server, tool: known.name }), known] as const)
+  const byName = new Map(named.flatMap(([name, known]) => (name === undefined ? [] : [[name, known] as const])))
+  return new Map(
+    table.entries.flatMap(({ name }) => (byName.has(name) ? [[name, byName.get(name) as KnownTool] as const] : [])),
+  )
 }

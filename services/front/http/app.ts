@@ -13,7 +13,7 @@ import type { Json } from '../../../shared/call/fingerprint.ts'
 import type { Authenticate } from '../deps.ts'
 import type { Endpoint, EndpointDeps } from '../mcp/endpoint.ts'
 import { type Answered, askOutcome, askReport } from '../outcome/answer.ts'
-import { identify } from './authenticate.ts'
+import { authenticating, identityOf } from './authenticate.ts'
 import { sendProblem } from './problem.ts'
 
 export type AppDeps = EndpointDeps & {
@@ -43,14 +43,15 @@ export function createApp(deps: AppDeps): FastifyInstance {
 
   app.get('/livez', async () => ({ live: true }))
   app.get('/readyz', async (_request, reply) => sendReadiness(deps, reply))
+  const authenticated = { onRequest: authenticating(deps) }
   for (const path of ['/mcp', '/mcp/:server']) {
-    app.post(path, async (request, reply) => postMcp(deps, request, reply))
-    app.delete(path, async (request, reply) => deleteSession(deps, request, reply))
+    app.post(path, authenticated, async (request, reply) => postMcp(deps, request, reply))
+    app.delete(path, authenticated, async (request, reply) => deleteSession(deps, request, reply))
     app.get(path, async (_request, reply) => notAllowed(reply))
   }
-  app.get('/v1/outcomes', async (request, reply) => getOutcome(deps, request, reply))
-  app.get('/v1/outcomes/:server/:key', async (request, reply) => getOutcome(deps, request, reply))
-  app.get('/v1/report', async (request, reply) => getReport(deps, request, reply))
+  app.get('/v1/outcomes', authenticated, async (request, reply) => getOutcome(deps, request, reply))
+  app.get('/v1/outcomes/:server/:key', authenticated, async (request, reply) => getOutcome(deps, request, reply))
+  app.get('/v1/report', authenticated, async (request, reply) => getReport(deps, request, reply))
   return app
 }
 
@@ -66,12 +67,10 @@ function sendError({ log }: AppDeps, error: FastifyError, request: FastifyReques
   if (error.statusCode === 413) return sendProblem(reply, 'too_large', 'The body is larger than limits.bodyBytes.')
   if (error.statusCode !== undefined && error.statusCode < 500) return sendProblem(reply, 'bad_request', error.message)
   log.error({ err: error, path: request.routeOptions.url }, 'a request failed inside Holdfast')
-  return reply
-    .code(500)
-    .send({
-      code: 'internal',
-      message: 'Holdfast failed on this request. A write may have been accepted: ask holdfast_outcome.',
-    })
+  return reply.code(500).send({
+    code: 'internal',
+    message: 'Holdfast failed on this request. A write may have been accepted: ask holdfast_outcome.',
+  })
 }
 
 async function sendReadiness({ ready }: AppDeps, reply: FastifyReply) {
@@ -88,8 +87,6 @@ type Params = { readonly server?: string; readonly key?: string }
 async function postMcp(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
   const route = knownRoute(deps, request)
   if (route === 'unknown') return sendProblem(reply, 'route_not_found', 'There is no such server here.')
-  const identity = await identify(deps, request, reply)
-  if (identity === undefined) return reply
   const body = decode(request.body)
   reply.hijack()
   try {
@@ -97,8 +94,7 @@ async function postMcp(deps: AppDeps, request: FastifyRequest, reply: FastifyRep
       response: reply.raw,
       headers: request.headers,
       body: body ?? '',
-      url: `http://${request.headers.host ?? 'localhost'}${request.url}`,
-      identity,
+      identity: identityOf(request),
       route: route.server,
       origin: request.headers.origin ?? request.ip,
     })
@@ -137,32 +133,24 @@ const notAllowed = (reply: FastifyReply) =>
 async function deleteSession(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
   const sealed = request.headers['mcp-session-id']
   if (typeof sealed !== 'string') return notAllowed(reply)
-  const identity = await identify(deps, request, reply)
-  if (identity === undefined) return reply
-  return deps.sessions.open(sealed, identity) === undefined
-    ? sendProblem(reply, 'route_not_found', 'Session not found.')
-    : reply.code(200).send()
+  const session = deps.sessions.open(sealed, identityOf(request))
+  return session === undefined ? sendProblem(reply, 'route_not_found', 'Session not found.') : reply.code(200).send()
 }
 
 async function getOutcome(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
-  const asker = await askerOf(deps, request, reply)
-  if (asker === undefined) return reply
   const { server, key } = request.params as Params
   const input = { ...queryOf(request), ...(server !== undefined && { server }), ...(key !== undefined && { key }) }
-  return sendAnswered(reply, await askOutcome(deps, asker, undefined, input))
+  return sendAnswered(reply, await askOutcome(deps, askerOf(request), undefined, input))
 }
 
 async function getReport(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
-  const asker = await askerOf(deps, request, reply)
-  return asker === undefined ? reply : sendAnswered(reply, await askReport(deps, asker, queryOf(request)))
+  return sendAnswered(reply, await askReport(deps, askerOf(request), queryOf(request)))
 }
 
 const queryOf = ({ query }: FastifyRequest) => query as { readonly [name: string]: Json }
 
-async function askerOf(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
-  const identity = await identify(deps, request, reply)
-  if (identity === undefined) return undefined
-  const { tenant, keyspace, agent, credential } = identity
+function askerOf(request: FastifyRequest) {
+  const { tenant, keyspace, agent, credential } = identityOf(request)
   return { viewer: { tenant, keyspace }, caller: { agent, credential, origin: request.headers.origin ?? request.ip } }
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { InvariantError } from '../../../shared/errors.ts'
 import type { Authenticate, Identity, Log } from '../deps.ts'
 import { sendProblem } from './problem.ts'
 
@@ -9,9 +10,27 @@ export function keyOfRequest(headers: FastifyRequest['headers']): string | undef
   return bearer ?? (typeof other === 'string' && other !== '' ? other : undefined)
 }
 
-/** Who asks; undefined when that was answered with 401, or 503 where it cannot be told now. */
-export async function identify(
-  { authenticate, log }: { authenticate: Authenticate; log: Log },
+const identities = new WeakMap<FastifyRequest, Identity>()
+
+/** Who asks, on a route that authenticates. */
+export function identityOf(request: FastifyRequest): Identity {
+  const identity = identities.get(request)
+  if (identity === undefined) throw new InvariantError('this route does not authenticate')
+  return identity
+}
+
+/** An `onRequest` hook: it runs before a body is read, so strangers cannot make a front hold theirs. */
+export const authenticating = (deps: Deps) => async (request: FastifyRequest, reply: FastifyReply) => {
+  const identity = await identify(deps, request, reply)
+  if (identity === undefined) return reply
+  identities.set(request, identity)
+}
+
+type Deps = { readonly authenticate: Authenticate; readonly log: Log }
+
+/** Undefined when that was answered with 401, or 503 where it cannot be told now. */
+async function identify(
+  { authenticate, log }: Deps,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<Identity | undefined> {

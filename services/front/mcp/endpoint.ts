@@ -10,10 +10,11 @@ import {
 } from '@modelcontextprotocol/server'
 import type { Json } from '../../../shared/call/fingerprint.ts'
 import { type LosslessResult, parseLossless } from '../../../shared/json/lossless.ts'
-import type { RawAnswer } from '../calls/call.ts'
+import type { RawAnswer } from '../calls/settled.ts'
 import { cancelCall, type RequestId } from '../calls/cancels.ts'
-import { clientOf, type Incoming, isObject } from '../calls/incoming.ts'
+import { clientOf, type Incoming } from '../calls/incoming.ts'
 import type { Identity } from '../deps.ts'
+import { isObject } from '../schema/declares.ts'
 import { type Exchange, type ProgressToken, respond, type ResponseTimes } from './exchange.ts'
 import { createServer, type McpDeps } from './server.ts'
 import type { Session, Sessions } from './session.ts'
@@ -22,7 +23,6 @@ export type McpPost = {
   readonly response: ServerResponse
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
   readonly body: string
-  readonly url: string
   readonly identity: Identity
   readonly route: string | undefined
   readonly origin: string | undefined
@@ -32,12 +32,14 @@ export type Endpoint = {
   /** Answers one POST on its response. Rejects only where our own code is broken, before anything was written. */
   post(input: McpPost): Promise<void>
   /** Tells modern clients that listen. */
-  toolsChanged(): void
+  readonly toolsChanged: () => void
   close(): Promise<void>
 }
 
 export type EndpointDeps = McpDeps & { readonly sessions: Sessions; readonly times: ResponseTimes }
 
+/** The SDK wants one and reads nothing from it. */
+const anyUrl = 'http://localhost/mcp'
 const sessionHeader = 'mcp-session-id'
 
 export function createEndpoint(deps: EndpointDeps): Endpoint {
@@ -67,7 +69,7 @@ export function createEndpoint(deps: EndpointDeps): Endpoint {
       const { response, headers, identity } = input
       const parsed = parse(input.body)
       if (parsed === undefined) return refuse(response, 400, -32700, 'Parse error: the body is not JSON.')
-      const request = new Request(input.url, { method: 'POST', headers: webHeaders(headers) })
+      const request = new Request(anyUrl, { method: 'POST', headers: webHeaders(headers) })
       const era = (await isLegacyRequest(request, parsed)) ? 'legacy' : 'modern'
       const sealed = headers[sessionHeader]
       const session = era === 'legacy' && typeof sealed === 'string' ? deps.sessions.open(sealed, identity) : undefined
@@ -132,7 +134,8 @@ const isId = (id: unknown): id is RequestId => typeof id === 'string' || typeof 
 /** What `initialize` says of the client; undefined where the body is something else. */
 function openingOf(parsed: unknown): Pick<Session, 'client' | 'version'> | undefined {
   if (!isObject(parsed) || parsed.method !== 'initialize' || !isObject(parsed.params)) return undefined
-  return { client: clientOf(parsed.params.clientInfo), version: String(parsed.params.protocolVersion) }
+  const { clientInfo, protocolVersion } = parsed.params
+  return { client: clientOf(clientInfo), version: typeof protocolVersion === 'string' ? protocolVersion : '' }
 }
 
 function hasSameIds(messages: readonly unknown[]): boolean {

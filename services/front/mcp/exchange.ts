@@ -7,7 +7,7 @@
  */
 import { Readable } from 'node:stream'
 import type { ServerResponse } from 'node:http'
-import type { RawAnswer } from '../calls/call.ts'
+import type { RawAnswer } from '../calls/settled.ts'
 import type { Incoming } from '../calls/incoming.ts'
 import type { RequestId } from '../calls/cancels.ts'
 

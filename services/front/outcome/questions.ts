@@ -1,8 +1,9 @@
 /** Reads what `holdfast_outcome`, `holdfast_report` and the HTTP API are asked with. Pure. */
 import { fingerprint, type Json } from '../../../shared/call/fingerprint.ts'
 import { isValidKey } from '../../../shared/call/key.ts'
-import { isObject } from '../calls/incoming.ts'
 import type { Directory } from '../catalogue/directory.ts'
+import { declares, isObject } from '../schema/declares.ts'
+import { keyArgument } from '../schema/inject.ts'
 import type { FrontSettings } from '../settings.ts'
 import type { Question } from './find.ts'
 
@@ -15,7 +16,6 @@ type Deps = { readonly settings: FrontSettings; readonly directory: Directory }
 
 export const mostWaitMs = 50_000
 const defaultSinceMs = 24 * 3_600_000
-const ownArgument = 'idempotency_key'
 
 /** @param route the server of `/mcp/{server}`, which questions on it mean unless they name another */
 export function readQuestion(
@@ -57,9 +57,8 @@ function readSubject({ settings, directory }: Deps, server: string | undefined, 
 
 /** Upstream's own argument of that name belongs to the change; ours does not. */
 function withoutOwnArgument(args: { readonly [name: string]: Json }, schema: unknown) {
-  const declared = isObject(schema) && isObject(schema.properties) && Object.hasOwn(schema.properties, ownArgument)
-  if (declared) return args
-  const { [ownArgument]: _, ...rest } = args
+  if (isObject(schema) && declares(schema, keyArgument)) return args
+  const { [keyArgument]: _, ...rest } = args
   return rest
 }
 

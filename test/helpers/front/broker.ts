@@ -46,7 +46,7 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
   const waiters = new Map<string, Array<{ callId: string; how: 'own' | 'attached' }>>()
   const commands: CallCommand[] = []
   let held: Promise<void> | undefined
-  let pending = 0
+  const running = new Set<Promise<void>>()
 
   const recordOf = ({ operation, submit, answer, expired }: Row): OutcomeRecord => ({
     operation,
@@ -84,7 +84,10 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
     const after = afterCall(command.key)
     const twin = [...rows.entries()].find(
       ([other, { operation, submit }]) =>
-        other !== scope && submit.keyspace === command.keyspace && submit.server === command.server && isTwin(operation, { ...command, after }),
+        other !== scope &&
+        submit.keyspace === command.keyspace &&
+        submit.server === command.server &&
+        isTwin(operation, { ...command, after }),
     )?.[1]
     const { event, answer } = decide(
       { operation: row?.operation, twin: twin?.operation },
@@ -107,25 +110,35 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
     )
     const joined = answer.kind === 'conflicted' && answer.code === 'possible_duplicate' ? twin : row
     const next: Row =
-      event === undefined ? (joined as Row) : { operation: evolve(row?.operation, event), submit: command, answer: row?.answer, expired: false }
+      event === undefined
+        ? (joined as Row)
+        : { operation: evolve(row?.operation, event), submit: command, answer: row?.answer, expired: false }
     calls.set(callId, scopeHash(next.submit))
     if (event !== undefined) rows.set(scope, next)
-    if (answer.kind === 'conflicted') return reply([{ kind: 'outcome', callId, how: 'conflicted', code: answer.code, record: recordOf(next) }])
+    if (answer.kind === 'conflicted')
+      return reply([{ kind: 'outcome', callId, how: 'conflicted', code: answer.code, record: recordOf(next) }])
     if (answer.kind === 'replayed') return reply([{ kind: 'outcome', callId, how: 'replayed', record: recordOf(next) }])
     const { operationId } = next.operation
     waiters.set(operationId, [...(waiters.get(operationId) ?? []), { callId, how: answer.kind }])
-    if (event?.type === 'dispatched') void run(next, command)
-    else settle(next)
+    if (event?.type !== 'dispatched') return settle(next)
+    const work = run(next, command).finally(() => running.delete(work))
+    running.add(work)
   }
 
   const run = async (row: Row, command: SubmitCommand) => {
     const { epoch, round } = row.operation
-    pending += 1
     const seen = await dispatch(command)
-    pending -= 1
-    if (seen.kind === 'result' || seen.kind === 'input_required' || seen.kind === 'error') row.answer = { kind: seen.kind, raw: seen.raw }
-    if (seen.kind === 'http') row.answer = { kind: 'http', raw: JSON.stringify({ status: seen.status, excerpt: seen.excerpt }) }
-    move(row, { type: row.operation.state === 'unknown' ? 'answer_late' : 'complete', at: now(), epoch, round, verdict: classify(seen) })
+    if (seen.kind === 'result' || seen.kind === 'input_required' || seen.kind === 'error')
+      row.answer = { kind: seen.kind, raw: seen.raw }
+    if (seen.kind === 'http')
+      row.answer = { kind: 'http', raw: JSON.stringify({ status: seen.status, excerpt: seen.excerpt }) }
+    move(row, {
+      type: row.operation.state === 'unknown' ? 'answer_late' : 'complete',
+      at: now(),
+      epoch,
+      round,
+      verdict: classify(seen),
+    })
   }
 
   const handle = (command: CallCommand) => {
@@ -138,7 +151,8 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
       case 'cancel':
         return row && move(row, { type: 'cancel', at: now() })
       case 'ask':
-        if (row !== undefined) return reply([{ kind: 'outcome', callId: command.callId, how: 'replayed', record: recordOf(row) }])
+        if (row !== undefined)
+          return reply([{ kind: 'outcome', callId: command.callId, how: 'replayed', record: recordOf(row) }])
         fences.set(scope, now())
         return reply([{ kind: 'not_found', callId: command.callId }])
     }
@@ -147,14 +161,14 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
   const consumer = await journal.consume({
     group: 'test-broker',
     topics: [topics.calls.name],
-    handle: async ({ records, commit }) => {
+    handle: async delivery => {
       await held
-      for (const { value } of records) {
+      for (const { value } of delivery.records) {
         const read = readCommand(value)
         if ('reason' in read) throw new Error(read.reason)
         handle(read.command)
       }
-      await commit()
+      await delivery.commit()
     },
   })
   await consumer.joined
@@ -168,7 +182,9 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
       case 'call':
         return rows.get(calls.get(query.callId) ?? '')
       case 'fingerprint':
-        return [...rows.values()].findLast(({ operation, submit }) => operation.fingerprint === query.fingerprint && submit.server === query.server)
+        return [...rows.values()].findLast(
+          ({ operation, submit }) => operation.fingerprint === query.fingerprint && submit.server === query.server,
+        )
     }
   }
 
@@ -195,13 +211,17 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
     report: async ({ viewer, since, conversation, limit }) =>
       [...rows.values()]
         .flatMap(row => seenBy(viewer, row) ?? [])
-        .filter(record => record.operation.firstSeenAt >= since && (conversation === undefined || record.conversation === conversation))
+        .filter(
+          record =>
+            record.operation.firstSeenAt >= since &&
+            (conversation === undefined || record.conversation === conversation),
+        )
         .reverse()
         .slice(0, limit),
     caughtUp: async () => held === undefined,
     async stop() {
       await consumer.stop()
-      if (pending > 0) throw new Error(`${pending} dispatches are still under way`)
+      await Promise.all(running)
     },
   }
   return broker

@@ -10,39 +10,58 @@ import type { SubmitCommand } from '../../../shared/call/command.ts'
 import type { Reply } from '../../../shared/call/record.ts'
 import type { Seen } from '../../../shared/call/seen.ts'
 import { loadConfig } from '../../../shared/config/load.ts'
+import { UnavailableError } from '../../../shared/errors.ts'
 import type { Journal } from '../../../shared/journal/port.ts'
 import { topics } from '../../../shared/journal/topics.ts'
+import type { Pool } from '../../../shared/postgres/pool.ts'
 import type { Upstreams } from '../../../shared/upstream/types.ts'
 import { upstreamsFor } from '../upstream/harness.ts'
 import { type Lab, type LabOptions, startLab } from '../upstream/lab.ts'
+import { type SdkServer, startSdkServer } from '../upstream/sdk-server.ts'
 import { type TestBroker, startTestBroker } from './broker.ts'
 import { openStores } from './stores.ts'
 
 export type Harness = {
   readonly front: RunningFront
   readonly lab: Lab
+  /** With the option `notes`. */
+  readonly notes: SdkServer | undefined
   readonly broker: TestBroker
   readonly journal: Journal
   readonly upstreams: Upstreams
+  readonly pool: Pool
   /** Shifts the clock that stands for the database's. */
-  shiftTime(ms: number): void
+  readonly shiftTime: (ms: number) => void
   /** Events of a type, once there are `count` of them. */
-  events(type: string, count?: number): Promise<Array<Record<string, unknown>>>
+  readonly events: (type: string, count?: number) => Promise<Array<Record<string, unknown>>>
   /** A client of the modern SDK. */
-  modern(options?: ClientOptions): Promise<ModernClient>
+  readonly modern: (options?: ClientOptions) => Promise<ModernClient>
   /** A client of the old SDK. */
-  legacy(options?: ClientOptions): Promise<LegacyClient>
+  readonly legacy: (options?: ClientOptions) => Promise<LegacyClient>
   /** A JSON-RPC request without any SDK. */
-  post(body: unknown, options?: PostOptions): Promise<Response>
-  get(path: string, options?: { key?: string }): Promise<Response>
+  readonly post: (body: unknown, options?: PostOptions) => Promise<Response>
+  readonly get: (path: string, options?: { key?: string }) => Promise<Response>
 }
 
-type ClientOptions = { readonly path?: string; readonly key?: string; readonly headers?: Record<string, string>; readonly capabilities?: object }
-type PostOptions = { readonly path?: string; /** null: none. */ readonly key?: string | null; readonly headers?: Record<string, string>; readonly signal?: AbortSignal }
+type ClientOptions = {
+  readonly path?: string
+  readonly key?: string
+  readonly headers?: Record<string, string>
+  readonly capabilities?: object
+}
+type PostOptions = {
+  readonly path?: string
+  /** null: none. */
+  readonly key?: string | null
+  readonly headers?: Record<string, string>
+  readonly signal?: AbortSignal
+}
 
 export type HarnessOptions = {
   readonly lab?: Partial<LabOptions>
   readonly times?: Partial<FrontTimes>
+  /** A second server, `notes`, made with the v2 SDK. */
+  readonly notes?: boolean
   /** YAML below `servers.lab`, indented by four. */
   readonly server?: string
   /** YAML of whole top-level sections. */
@@ -54,15 +73,26 @@ export type HarnessOptions = {
 }
 
 /** Secrets of the agents of the test configuration. */
-export const keys = { bot: 'bot-secret', other: 'other-secret', host: 'host-secret', nobody: 'nobody-secret' } as const
+export const keys = {
+  bot: 'bot-secret',
+  other: 'other-secret',
+  host: 'host-secret',
+  nobody: 'nobody-secret',
+  unchecked: 'cannot-be-checked',
+} as const
 
-const configText = (url: string, { server = '', more = '', limits = '' }: HarnessOptions) => `
+const configText = (
+  url: string,
+  notes: string | undefined,
+  { server = '', more = '', limits = '' }: HarnessOptions,
+) => `
 servers:
   lab:
     url: ${url}
 ${server}
+${notes === undefined ? '' : `  notes:\n    url: ${notes}`}
 roles:
-  all: { allow: ["lab:*"] }
+  all: { allow: ["lab:*"${notes === undefined ? '' : ', "notes:*"'}] }
   reader: { allow: ["lab:echo"] }
 agents:
   bot: { roles: [all] }
@@ -84,8 +114,13 @@ export async function startHarness(t: TestContext, options: HarnessOptions = {})
   closers.push(close)
   const lab = await startLab({ era: 'modern', ...options.lab })
   closers.push(() => lab.stop())
-  const config = loadConfig({ text: configText(lab.url, options), env: {} })
-  const upstreams = upstreamsFor(t, [{ id: 'lab', url: lab.url }])
+  const notes = options.notes ? await startSdkServer() : undefined
+  if (notes !== undefined) closers.push(() => notes.stop())
+  const config = loadConfig({ text: configText(lab.url, notes?.url, options), env: {} })
+  const upstreams = upstreamsFor(t, [
+    { id: 'lab', url: lab.url },
+    ...(notes === undefined ? [] : [{ id: 'notes', url: notes.url }]),
+  ])
   let shift = 0
   const clock = { now: () => Date.now() + shift }
 
@@ -110,6 +145,7 @@ export async function startHarness(t: TestContext, options: HarnessOptions = {})
     upstreams,
     pool,
     authenticate: async secret => {
+      if (secret === keys.unchecked) throw new UnavailableError('postgres', 'not reachable')
       const agent = Object.entries(keys).find(([, key]) => key === secret)?.[0]
       return agent === undefined ? undefined : { credential: `sha-${agent}`, agent, tenant: 'default', keyspace: agent }
     },
@@ -128,15 +164,20 @@ export async function startHarness(t: TestContext, options: HarnessOptions = {})
   return {
     front,
     lab,
+    notes,
     broker,
     journal,
     upstreams,
+    pool,
     shiftTime: ms => {
       shift += ms
     },
     events: (type, count = 1) => eventsOf(journal, type, count),
     async modern({ path = '/mcp', key = keys.bot, headers, capabilities = {} } = {}) {
-      const client = new ModernClient({ name: 'modern-test', version: '2' }, { capabilities, versionNegotiation: { mode: 'auto' } })
+      const client = new ModernClient(
+        { name: 'modern-test', version: '2' },
+        { capabilities, versionNegotiation: { mode: 'auto' } },
+      )
       const requestInit = { headers: headersOf(key, headers) }
       await client.connect(new ModernTransport(new URL(`${front.url}${path}`), { requestInit }))
       closers.push(() => client.close())
@@ -145,7 +186,9 @@ export async function startHarness(t: TestContext, options: HarnessOptions = {})
     async legacy({ path = '/mcp', key = keys.bot, headers } = {}) {
       const client = new LegacyClient({ name: 'legacy-test', version: '1' })
       const requestInit = { headers: headersOf(key, headers) }
-      await client.connect(new LegacyTransport(new URL(`${front.url}${path}`), { requestInit }) as Parameters<typeof client.connect>[0])
+      await client.connect(
+        new LegacyTransport(new URL(`${front.url}${path}`), { requestInit }) as Parameters<typeof client.connect>[0],
+      )
       closers.push(() => client.close())
       return client
     },
@@ -161,7 +204,8 @@ export async function startHarness(t: TestContext, options: HarnessOptions = {})
         body: typeof body === 'string' ? body : JSON.stringify(body),
         ...(signal && { signal }),
       }),
-    get: (path, { key = keys.bot } = {}) => fetch(`${front.url}${path}`, { headers: { authorization: `Bearer ${key}` } }),
+    get: (path, { key = keys.bot } = {}) =>
+      fetch(`${front.url}${path}`, { headers: { authorization: `Bearer ${key}` } }),
   }
 }
 
@@ -186,7 +230,11 @@ async function eventsOf(journal: Journal, type: string, count: number): Promise<
 }
 
 /** A legacy `tools/call`, as a body. */
-export const callBody = (name: string, args: object, { id = 1, ...params }: { id?: number | string; [param: string]: unknown } = {}) => ({
+export const callBody = (
+  name: string,
+  args: object,
+  { id = 1, ...params }: { id?: number | string; [param: string]: unknown } = {},
+) => ({
   jsonrpc: '2.0',
   id,
   method: 'tools/call',
@@ -204,4 +252,5 @@ export type WriteResult = {
 export async function resultOf(response: Response): Promise<WriteResult> {
   return ((await response.json()) as { result: WriteResult }).result
 }
-export const outcomeOf = (result: unknown): Record<string, unknown> => (result as WriteResult)._meta['dev.holdfast/outcome']
+export const outcomeOf = (result: unknown): Record<string, unknown> =>
+  (result as WriteResult)._meta['dev.holdfast/outcome']

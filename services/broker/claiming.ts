@@ -1,0 +1,34 @@
+/** Claims in batches, each with its own verdict: one row that the database cannot take must not hold up the others. */
+import { claimOperations, type Claim } from './sql/claim.ts'
+import type { Queryable } from './sql/row.ts'
+
+/** `impossible`: the database refuses this row's data, and always will. */
+export type Claimed = { readonly won: boolean; readonly impossible?: string }
+
+/**
+ * @param owner the id the claims were prepared under; one prepared under an older id loses and is made again
+ */
+export async function claimBatch(db: Queryable, owner: string, claims: readonly Claim[]): Promise<Claimed[]> {
+  const current = claims.filter(({ changing }) => changing.owner === null || changing.owner === owner)
+  const verdicts = new Map<Claim, Claimed>()
+  await claimOrSplit(db, owner, current, verdicts)
+  return claims.map(claim => verdicts.get(claim) ?? { won: false })
+}
+
+async function claimOrSplit(db: Queryable, owner: string, claims: readonly Claim[], verdicts: Map<Claim, Claimed>): Promise<void> {
+  if (claims.length === 0) return
+  try {
+    const won = await claimOperations(db, owner, claims)
+    for (const claim of claims) verdicts.set(claim, { won: won.has(claim.operationId) })
+  } catch (error) {
+    if (!isDataError(error)) throw error
+    const [only] = claims
+    if (claims.length === 1 && only !== undefined) return void verdicts.set(only, { won: false, impossible: (error as Error).message })
+    const middle = claims.length >> 1
+    await claimOrSplit(db, owner, claims.slice(0, middle), verdicts)
+    await claimOrSplit(db, owner, claims.slice(middle), verdicts)
+  }
+}
+
+/** SQLSTATE class 22, data exception: the statement was refused for what it carried, and nothing of it was done. */
+const isDataError = (error: unknown): boolean => /^22/.test(String((error as { code?: unknown }).code ?? ''))

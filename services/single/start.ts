@@ -160,8 +160,8 @@ async function open(environment: Environment, variables: Variables, log: Logger,
     }),
   )
   closers.push(() => front.stop())
-  deliver = front.deliver
-  await Promise.all([broker.ready, front.ready])
+  deliver = replies => front.deliver(replies)
+  await Promise.all([broker.ready, front.ready(), audit.ready()])
 
   const ready = { mcp: `${front.url}/mcp`, outcomes: `${front.url}/v1`, sql: audit.url, key }
   writePrivate(dataDir, 'ready.json', ready)

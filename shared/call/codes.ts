@@ -122,7 +122,7 @@ export const codes = {
   lossy_json: refusal(400, 'The request holds JSON that would not survive a round trip (duplicate names, numbers beyond double precision, lone surrogates).', notClaimed, 'Send large numbers as strings and each name once.'),
   unknown_tool: refusal(404, 'There is no tool of this name here.', notClaimed, 'List the tools and use an exact name.'),
   denied: refusal(403, 'The policy does not allow this agent to call this tool.', notClaimed, 'Ask the operator for a role that allows it; do not try again.'),
-  too_large: refusal(413, 'The call is larger than the journal takes in one record.', notClaimed, 'Send less in one call.'),
+  too_large: refusal(413, 'The call is larger than the body limit, or than the journal takes in one record.', notClaimed, 'Send less in one call.'),
   draining: refusal(503, 'This Holdfast process is stopping.', notClaimed, 'Repeat with the same key; another process answers.'),
   journal_unavailable: refusal(503, 'The journal could not be reached, and the call was provably not recorded.', notClaimed, 'Repeat with the same key.'),
   journal_doubtful: refusal(
@@ -137,6 +137,9 @@ export const codes = {
   // The HTTP API
   not_found: refusal(404, 'No call with this key is on record, and none received before this question will run.', 'It did not happen under this key.', 'Send it, with this key.'),
   unauthorized: refusal(401, 'The API key is missing, wrong or revoked.', notClaimed, 'Send Authorization: Bearer <key>; holdfast keys create makes one.'),
+  auth_unavailable: refusal(503, 'API keys cannot be checked now.', notClaimed, 'Repeat with the same key.'),
+  origin_refused: refusal(403, 'The Host or Origin header names a site that may not call this Holdfast.', notClaimed, 'Call it by the address it is bound to, not from a web page of another site.'),
+  internal: refusal(500, 'Holdfast failed at something of its own.', 'Nothing is said about the call: it may have run.', 'Ask holdfast_outcome with the same key; the log has the cause.'),
   bad_request: refusal(400, 'The request could not be read.', notClaimed, 'Correct what the message names.'),
   route_not_found: refusal(404, 'There is nothing at this path.', notClaimed, 'See docs/http.md for the paths.'),
   outcome_unavailable: refusal(503, 'The record could not be read now.', 'Nothing is said about the call.', 'Ask again.'),

@@ -46,6 +46,7 @@ function packageRoot(): string {
   ])
 }
 
+/** Makes the links that are missing under `root`, the package's folder. */
 async function makeLinks(root: string): Promise<void> {
   const links = JSON.parse(await readFile(join(root, 'native', 'pg-symlinks.json'), 'utf8')) as Link[]
   for (const { source, target } of links) {
@@ -57,8 +58,11 @@ async function makeLinks(root: string): Promise<void> {
   }
 }
 
-/** Copied beside and renamed into place, so that a copy is whole or absent. */
-async function copyPackage(root: string, copyTo: string): Promise<void> {
+/**
+ * Copies the package with its links, beside and renamed into place, so that a copy is whole or absent.
+ * @param root the package's folder, possibly without links
+ */
+export async function copyPackage(root: string, copyTo: string): Promise<void> {
   if (await exists(copyTo)) return
   const half = `${copyTo}.half-${process.pid}`
   await rm(half, { recursive: true, force: true })

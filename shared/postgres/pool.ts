@@ -38,8 +38,10 @@ export function createPool({ url, max, name, log, settings = {}, statementTimeou
       query_timeout: statementTimeoutMs + 5_000, // the server's own verdict first, it is definite
     }),
   })
-  // Without a listener an idle connection's end would crash the process; the next query opens a new one.
+  // A connection's end is an error event, and one nobody listens to crashes the process. The pool listens while it is idle;
+  // one that is checked out can end between two statements. The next query opens a new one.
   pool.on('error', error => log.warn({ error: error.message, pool: name }, 'a PostgreSQL connection ended'))
+  pool.on('connect', connection => connection.on('error', () => {}))
   return pool
 }
 

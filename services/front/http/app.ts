@@ -60,7 +60,7 @@ async function guard({ hostnames }: AppDeps, { headers }: FastifyRequest, reply:
   const host = validateHostHeader(headers.host, [...hostnames])
   const origin = validateOriginHeader(headers.origin, localhostAllowedOrigins())
   const refused = host.ok ? origin : host
-  if (!refused.ok) return reply.code(403).send({ code: 'denied', message: refused.message })
+  if (!refused.ok) return reply.code(403).send({ code: 'origin_refused', message: refused.message })
 }
 
 function sendError({ log }: AppDeps, error: FastifyError, request: FastifyRequest, reply: FastifyReply) {

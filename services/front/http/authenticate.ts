@@ -41,7 +41,7 @@ async function identify(
     return identity
   } catch (error) {
     log.warn({ err: error }, 'an API key could not be checked')
-    sendProblem(reply, 'outcome_unavailable', 'API keys cannot be checked now; nothing was accepted.')
+    sendProblem(reply, 'auth_unavailable')
     return undefined
   }
 }

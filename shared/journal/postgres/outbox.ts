@@ -21,7 +21,7 @@ type Options = {
   readonly log: Log
   /** From the start of one drain to the next. Default 20. */
   readonly intervalMs?: number
-  /** The same after a second without rows. Default 50. */
+  /** The same after a second without rows. Default 100. */
   readonly idleIntervalMs?: number
   readonly maxRows?: number
 }
@@ -32,7 +32,7 @@ export function createOutboxRelay({
   journal,
   log,
   intervalMs = 20,
-  idleIntervalMs = 50,
+  idleIntervalMs = 100,
   maxRows = 500,
 }: Options): OutboxRelay {
   const stopping = new AbortController()

@@ -31,4 +31,4 @@ async function claimOrSplit(db: Queryable, owner: string, claims: readonly Claim
 }
 
 /** SQLSTATE class 22, data exception: the statement was refused for what it carried, and nothing of it was done. */
-const isDataError = (error: unknown): boolean => /^22/.test(String((error as { code?: unknown }).code ?? ''))
+const isDataError = (error: unknown): boolean => ((error as { code?: string }).code ?? '').startsWith('22')

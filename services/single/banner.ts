@@ -9,7 +9,7 @@ export function banner(
 Holdfast is ready (${seconds.toFixed(1)} s), in front of: ${Object.keys(config.servers).join(', ')}${isExample ? ' (examples/holdfast.yaml)' : ''}
 
   MCP        ${mcp}        one server alone: ${mcp}/{server}
-  outcomes   ${outcomes}/outcomes/{server}/{key}
+  outcomes   ${outcomes}/{server}/{key}
   SQL        ${sql}
   key        ${key}        (development: may call everything)
   log        ${logFile}

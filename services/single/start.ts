@@ -26,10 +26,12 @@ import { auditConfig, clickhouseAt } from '../audit/config.ts'
 import { start as startAudit } from '../audit/start.ts'
 import { brokerSettings } from '../broker/settings.ts'
 import { readLiveScopes } from '../broker/sql/outcomes.ts'
+import { repeat } from '../broker/repeat.ts'
 import { startBroker } from '../broker/start.ts'
 import { startFront } from '../front/start.ts'
 import { lockDataFolder, readSecret, writePrivate } from './data-folder.ts'
 import { createIds } from './ids.ts'
+import { recordStart } from './lifecycle.ts'
 import { onPort } from './port-holder.ts'
 
 export type SingleInput = { readonly environment: Environment; readonly variables: Variables; readonly log: Logger }
@@ -37,7 +39,7 @@ export type SingleInput = { readonly environment: Environment; readonly variable
 export type Single = {
   /** MCP endpoint over all servers. */
   readonly mcp: string
-  /** HTTP outcome API. */
+  /** HTTP outcome API: `{outcomes}/{server}/{key}`. */
   readonly outcomes: string
   /** SQL over the history. */
   readonly sql: string
@@ -52,6 +54,7 @@ export type Single = {
 const day = 24 * 60 * 60 * 1000
 /** Longer than the longest `dispatchBy` and any outage a person would sleep through. */
 const keepCommandsMs = 7 * day
+const trimPauseMs = 10 * 60 * 1000
 
 /** @throws ConfigError with every problem an operator can mend; UnavailableError when a store does not come up */
 export async function startSingle({ environment, variables, log }: SingleInput): Promise<Single> {
@@ -108,10 +111,16 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   relay.start()
   closers.push(() => relay.stop())
 
+  const ids = createIds()
+  closers.push(await recordStart({ journal, clock, ids }, config.version))
+  const trimming = repeat({ log, doing: 'trimming the journal' }, trimPauseMs, async () => {
+    await journal.trim({ topic: topics.calls.name, olderThanMs: keepCommandsMs, keepUncommitted: true })
+  })
+  closers.push(() => trimming.stop())
+
   const upstreams = createUpstreams({ servers: serverAddresses(config, { env: variables, dataDir }), log })
   closers.push(() => upstreams.close())
   const authenticate = createAuthenticator({ pool, devKey: key, agentSettings: agent => agentSettings(config, agent) })
-  const ids = createIds()
 
   // Front and broker hold each other: replies go to the front that is opened after the broker.
   let deliver: (replies: readonly Reply[]) => void = () => {}
@@ -163,7 +172,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   deliver = replies => front.deliver(replies)
   await Promise.all([broker.ready, front.ready(), audit.ready()])
 
-  const ready = { mcp: `${front.url}/mcp`, outcomes: `${front.url}/v1`, sql: audit.url, key }
+  const ready = { mcp: `${front.url}/mcp`, outcomes: `${front.url}/v1/outcomes`, sql: audit.url, key }
   writePrivate(dataDir, 'ready.json', ready)
   return { ...ready, config, isExample }
 }

@@ -1,6 +1,7 @@
-/** API keys at rest. Owns the table `api_keys`. Every function throws `UnavailableError` when Postgres cannot be reached. */
+/** API keys at rest. Owns the table `api_keys`; making and ending one is an event, put on record in the same commit. Every function throws `UnavailableError` when Postgres cannot be reached. */
 import { UnavailableError } from '../errors.ts'
-import { generateKey, hashKey } from './key-format.ts'
+import { type EventName, eventRecord } from '../events/event.ts'
+import { credentialOf, generateKey, hashKey } from './key-format.ts'
 
 /** The part of `pg.Pool` that is needed. */
 export type Queryable = { query(text: string, values?: unknown[]): Promise<{ rows: unknown[] }> }
@@ -41,13 +42,40 @@ export async function createKey(
   { agent, tenant, name, expiresAt }: NewKey,
 ): Promise<{ key: string; keyId: string }> {
   const { key, keyId } = generateKey()
+  const hash = hashKey(key)
+  const event = keyEvent('key.created', { keyId, tenant, agent, credential: credentialOf(hash) })
   await run(
     pool,
-    'insert into api_keys (key_id, hash, agent, tenant, name, expires_at) values ($1, $2, $3, $4, $5, $6)',
-    [keyId, hashKey(key), agent, tenant, name, expiresAt ?? null],
+    `with made as (
+       insert into api_keys (key_id, hash, agent, tenant, name, expires_at) values ($1, $2, $3, $4, $5, $6)
+     )
+     insert into outbox (topic, partition, key, headers, value) values ($7, $8, $9, $10, $11)`,
+    [keyId, hash, agent, tenant, name, expiresAt ?? null, ...columnsOf(event)],
   )
   return { key, keyId }
 }
+
+/** The stream of a key's events is the key's id: made is its first, ended its second. */
+const keyEvent = (
+  type: EventName,
+  { keyId, ...who }: { keyId: string; tenant: string; agent?: string; credential?: string },
+) =>
+  eventRecord({
+    type,
+    stream: `key/${keyId}`,
+    sequence: type === 'key.created' ? 1 : 2,
+    time: new Date().toISOString(),
+    source: 'holdfast/cli',
+    ...who,
+  })
+
+const columnsOf = ({ topic, partition, key, headers, value }: ReturnType<typeof eventRecord>) => [
+  topic,
+  partition,
+  key,
+  JSON.stringify(headers),
+  value,
+]
 
 /** All keys, newest first. */
 export async function listKeys(pool: Queryable): Promise<KeyEntry[]> {
@@ -66,10 +94,18 @@ export async function listKeys(pool: Queryable): Promise<KeyEntry[]> {
  * @returns false when there is no such key
  */
 export async function revokeKey(pool: Queryable, keyId: string): Promise<boolean> {
+  const event = keyEvent('key.revoked', { keyId, tenant: '' })
   const rows = await run(
     pool,
-    'update api_keys set revoked_at = coalesce(revoked_at, clock_timestamp()) where key_id = $1 returning key_id',
-    [keyId],
+    `with ended as (
+       update api_keys set revoked_at = clock_timestamp() where key_id = $1 and revoked_at is null
+       returning agent, tenant, left(hash, 16) as credential
+     ), recorded as (
+       insert into outbox (topic, partition, key, headers, value)
+       select $2, $3, $4, $5, ($6::jsonb || to_jsonb(ended))::text from ended
+     )
+     select key_id from api_keys where key_id = $1`,
+    [keyId, ...columnsOf(event)],
   )
   return rows.length > 0
 }

@@ -1,6 +1,6 @@
 /** A consumer to be killed: `consumerProcess` of the journal's contract. Arguments: database, topic, group, lease in ms. */
 import { createPostgresJournal } from '../../shared/journal/postgres/journal.ts'
-import { silent } from '../helpers/postgres.ts'
+import { silent } from '../helpers/silent.ts'
 
 const [url, topic, group, leaseMs] = process.argv.slice(2) as [string, string, string, string]
 

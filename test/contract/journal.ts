@@ -532,7 +532,7 @@ const stopping = (consumer: Consumer) => Object.assign(consumer, { [Symbol.async
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const giveUpAt = performance.now() + 30_000
   while (!(await condition())) {
-    if (performance.now() > giveUpAt) throw new Error(`waited 30 s in vain for ${condition}`)
+    if (performance.now() > giveUpAt) throw new Error(`waited 30 s in vain for ${String(condition)}`)
     await pause(5)
   }
 }

@@ -8,11 +8,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../shared/postgres/embedded.ts'
-import type { Log } from '../../shared/postgres/log.ts'
 import { migrate } from '../../shared/postgres/migrate.ts'
 import { createPool, type Pool, query } from '../../shared/postgres/pool.ts'
+import { silent } from './silent.ts'
 
-export const silent: Log = { info: () => {}, warn: () => {}, error: () => {} }
+export { silent }
 
 export type TestDatabase = { readonly url: string; readonly name: string; [Symbol.asyncDispose](): Promise<void> }
 

@@ -175,3 +175,17 @@ test('without the database the dev key works, a cached key works for its time, a
   clock.advance(2000)
   await assert.rejects(authenticate(key), isUnavailable)
 })
+
+test('making and ending a key are events, each once', async () => {
+  const { keyId } = await createKey(database.pool, { agent: 'bot', tenant: 'default', name: 'on record' })
+  assert.equal(await revokeKey(database.pool, keyId), true)
+  assert.equal(await revokeKey(database.pool, keyId), true)
+  const { rows } = await database.pool.query(
+    `select headers::json ->> 'ce_type' as type, value::json ->> 'agent' as agent from outbox where key = $1 order by id`,
+    [`key/${keyId}`],
+  )
+  assert.deepEqual(rows, [
+    { type: 'dev.holdfast.key.created.v1', agent: 'bot' },
+    { type: 'dev.holdfast.key.revoked.v1', agent: 'bot' },
+  ])
+})

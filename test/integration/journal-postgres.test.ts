@@ -332,7 +332,7 @@ async function all(journal: PostgresJournal, partition: number): Promise<Journal
 async function until(condition: () => boolean | Promise<boolean>, forMs = 30_000): Promise<void> {
   const giveUpAt = performance.now() + forMs
   while (!(await condition())) {
-    if (performance.now() > giveUpAt) throw new Error(`waited ${forMs} ms in vain for ${condition}`)
+    if (performance.now() > giveUpAt) throw new Error(`waited ${forMs} ms in vain for ${String(condition)}`)
     await pause(5)
   }
 }

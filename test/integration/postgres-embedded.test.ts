@@ -178,7 +178,7 @@ async function timed(work: () => Promise<void>): Promise<number> {
 async function until(condition: () => boolean): Promise<void> {
   const giveUpAt = performance.now() + 20_000
   while (!condition()) {
-    if (performance.now() > giveUpAt) throw new Error(`waited 20 s in vain for ${condition}`)
+    if (performance.now() > giveUpAt) throw new Error(`waited 20 s in vain for ${String(condition)}`)
     await pause(5)
   }
 }

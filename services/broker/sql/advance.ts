@@ -53,7 +53,7 @@ with input as (
   on conflict do nothing
 ), recorded as (
   insert into outbox (topic, partition, key, headers, value)
-  select i.topic, i.partition, i.record_key, i.headers::jsonb, i.value
+  select i.topic, i.partition, i.record_key, i.headers, i.value
   from input i where i.operation_id = any(array(select operation_id from moved))
 )
 select operation_id from moved`

@@ -4,7 +4,7 @@ import type { Queryable } from './row.ts'
 
 const text = `
 insert into outbox (topic, partition, key, headers, value)
-select i.topic, i.partition, i.record_key, i.headers::jsonb, i.value
+select i.topic, i.partition, i.record_key, i.headers, i.value
 from json_to_recordset($1::json) as i (topic text, partition int, record_key text, headers text, value text)`
 
 /** Puts events on record that move nothing. */

@@ -23,7 +23,7 @@ with fenced as (
   returning operation_id
 ), recorded as (
   insert into outbox (topic, partition, key, headers, value)
-  select $8, $9, $10, $11::jsonb, $12 from fenced
+  select $8, $9, $10, $11, $12 from fenced
 )
 select operation_id from fenced`
 
@@ -65,7 +65,7 @@ with won as (
   returning o.operation_id
 ), recorded as (
   insert into outbox (topic, partition, key, headers, value)
-  select $16, ($17::json ->> 'partition')::int, $17::json ->> 'key', ($17::json ->> 'headers')::jsonb, $18 from won
+  select $16, ($17::json ->> 'partition')::int, $17::json ->> 'key', $17::json ->> 'headers', $18 from won
 )
 select operation_id from won`
 

@@ -16,7 +16,7 @@ with input as (
   returning call_id
 )
 insert into outbox (topic, partition, key, headers, value)
-select i.topic, i.partition, i.record_key, i.headers::jsonb, i.value from input i join remembered using (call_id)`
+select i.topic, i.partition, i.record_key, i.headers, i.value from input i join remembered using (call_id)`
 
 /** Remembers the calls and records their events in one commit; a call that was remembered before is left as it is. */
 export async function rememberJoins(db: Queryable, joins: readonly Join[]): Promise<void> {

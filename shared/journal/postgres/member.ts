@@ -56,8 +56,9 @@ export function startMember(deps: Deps, options: ConsumeOptions): Member {
   const stopping = new AbortController()
   const joined = promise()
   let life: Life | undefined
-  let version = -1
-  let news = promise()
+  let version = -1 // of the group, as last seen by the poll
+  let wake = () => {}
+  let expiring: Promise<void> | undefined
 
   /** Lives one life after the other until stopped. */
   const run = async () => {
@@ -81,9 +82,9 @@ export function startMember(deps: Deps, options: ConsumeOptions): Member {
     try {
       deps.hurry()
       while (!stopping.signal.aborted && !current.over.signal.aborted) {
-        const toldOfNews = news.promise
+        const balanced = version
         if (await insistOnBalance(current)) joined.resolve()
-        await Promise.race([toldOfNews, untilAborted(current.over.signal, leaseMs)])
+        await untilNews(current, balanced)
       }
     } finally {
       await end(current.lanes)
@@ -93,6 +94,21 @@ export function startMember(deps: Deps, options: ConsumeOptions): Member {
       await leave(pool, group, current.member).catch(onError)
     }
   }
+
+  /** Until the group is no longer the one that was balanced, or the life is over; a lease's time at most. */
+  const untilNews = (current: Life, balanced: number) =>
+    new Promise<void>(resolve => {
+      const { signal } = current.over
+      const timer = setTimeout(done, leaseMs)
+      function done() {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', done)
+        resolve()
+      }
+      wake = done
+      signal.addEventListener('abort', done)
+      if (version !== balanced || signal.aborted || stopping.signal.aborted) done()
+    })
 
   /** Renews at a third of the lease; ends the life at the local deadline, or when the database says that it is over. */
   const keepAlive = async (current: Life, startedAt: number) => {
@@ -191,6 +207,12 @@ export function startMember(deps: Deps, options: ConsumeOptions): Member {
     return false
   }
 
+  const buryOnce = () => {
+    expiring ??= retryDeadlocks(() => expire(pool, group))
+      .catch(onError)
+      .finally(() => (expiring = undefined))
+  }
+
   const running = run()
 
   return {
@@ -199,16 +221,15 @@ export function startMember(deps: Deps, options: ConsumeOptions): Member {
     assigned: () => [...(life?.lanes.values() ?? [])].map(({ topic, partition }) => ({ topic, partition })),
     lane: place => life?.lanes.get(place),
     regroup(newVersion, isBereaved) {
-      if (isBereaved) void retryDeadlocks(() => expire(pool, group)).catch(onError)
+      if (isBereaved) buryOnce()
       if (newVersion === version) return isBereaved
       version = newVersion
-      news.resolve()
-      news = promise()
+      wake()
       return true
     },
     async stop() {
       stopping.abort()
-      news.resolve()
+      wake()
       await running
       deps.hurry()
     },

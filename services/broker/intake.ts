@@ -1,6 +1,6 @@
 /**
- * Commands in the order the journal gives them. A delivery is committed when every command of it has been handled
- * durably; what cannot be read goes to `holdfast.rejected` and never blocks what comes behind it.
+ * Commands in the order the journal gives them. When this resolves every command of the delivery has been handled
+ * durably and its offset may be committed; what cannot be read goes to `holdfast.rejected` and never blocks what comes behind it.
  */
 import { type CallCommand, readCommand, type SubmitCommand } from '../../shared/call/command.ts'
 import type { Delivery, JournalRecord } from '../../shared/journal/port.ts'
@@ -17,7 +17,6 @@ export async function handleDelivery(broker: Broker, delivery: Delivery): Promis
     else if (group.command.type === 'ask') await answerAsk(broker, group.command, signal)
     else await cancelCall(broker, group.command, signal)
   }
-  await delivery.commit()
 }
 
 async function readAll(broker: Broker, delivery: Delivery): Promise<CallCommand[]> {

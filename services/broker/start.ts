@@ -8,6 +8,7 @@ import { topics } from '../../shared/journal/topics.ts'
 import { claimBatch } from './claiming.ts'
 import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
+import { createCommits } from './commits.ts'
 import { handleDelivery } from './intake.ts'
 import { createLanes } from './lanes.ts'
 import { brokerGroup, createOutcomes } from './outcomes.ts'
@@ -55,6 +56,9 @@ export type RunningBroker = {
   [Symbol.asyncDispose](): Promise<void>
 }
 
+/** At most this much is handled twice after a crash, and `not_found` by a callId waits this much longer. */
+const commitPauseMs = 100
+
 const day = 24 * 60 * 60 * 1000
 const batches = { maxItems: 256, maxInFlight: 2 }
 
@@ -98,11 +102,16 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   closers.push(() => sweeping.stop())
   const purging = repeat({ log, doing: 'dropping what has expired' }, 60_000, () => purge(broker, rememberMs))
   closers.push(() => purging.stop())
+  const commits = createCommits(commitPauseMs, error => log.warn({ err: error }, 'offsets could not be committed; the commands are looked up again'))
   const consumer = await journal.consume({
     group: brokerGroup,
     topics: [topics.calls.name],
     maxRecords: batches.maxItems,
-    handle: delivery => handleDelivery(broker, delivery),
+    handle: async delivery => {
+      await handleDelivery(broker, delivery)
+      commits.handled(delivery)
+    },
+    onRevoked: (_, partition) => commits.flush(partition),
     onError: error => log.warn({ err: error }, 'the journal could not be read; trying again'),
   })
   closers.push(() => consumer.stop())

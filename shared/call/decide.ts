@@ -35,14 +35,26 @@ export type Command =
   /** A slot came free for an accepted operation. */
   | { readonly type: 'take_slot'; readonly at: number; readonly owner: string }
   /** The dispatcher saw the end of the attempt of (epoch, round), in time. */
-  | { readonly type: 'complete'; readonly at: number; readonly epoch: number; readonly round: number; readonly verdict: Verdict }
+  | {
+      readonly type: 'complete'
+      readonly at: number
+      readonly epoch: number
+      readonly round: number
+      readonly verdict: Verdict
+    }
   /** The tool's time-out passed; the request stays open. */
   | { readonly type: 'time_out'; readonly at: number; readonly epoch: number; readonly round: number }
   /** The attempt of (epoch, round) ended after its outcome was recorded, or after its process was fenced. */
-  | { readonly type: 'answer_late'; readonly at: number; readonly epoch: number; readonly round: number; readonly verdict: Verdict }
+  | {
+      readonly type: 'answer_late'
+      readonly at: number
+      readonly epoch: number
+      readonly round: number
+      readonly verdict: Verdict
+    }
   /** The owner is gone, or holds the operation no longer. */
   | { readonly type: 'sweep'; readonly at: number }
-  /** A queued call waited past its `dispatchBy`. */
+  /** A call waited past its `dispatchBy`, for a slot or for a person. */
   | { readonly type: 'give_up'; readonly at: number; readonly code: 'deadline_passed' | 'not_sent' | 'queue_full' }
   | { readonly type: 'cancel'; readonly at: number }
   | { readonly type: 'approve'; readonly at: number; readonly owner: string; readonly slot: 'free' | 'queue' }
@@ -50,7 +62,12 @@ export type Command =
   /** The question of an `awaiting_input` expired. */
   | { readonly type: 'expire_input'; readonly at: number }
   /** A person, a probe or an upstream replay settles an `unknown`. */
-  | { readonly type: 'settle'; readonly at: number; readonly as: 'succeeded' | 'failed' | 'not_executed'; readonly evidence: Evidence }
+  | {
+      readonly type: 'settle'
+      readonly at: number
+      readonly as: 'succeeded' | 'failed' | 'not_executed'
+      readonly evidence: Evidence
+    }
 
 /** Facts that move an operation. `sequence`, `epoch` and `round` are those after the event. */
 type Stamp = { readonly sequence: number; readonly epoch: number; readonly round: number; readonly at: number }
@@ -64,7 +81,13 @@ export type OperationEvent = Stamp &
         readonly dispatchBy: number
         readonly inputsHash?: string | undefined
       }
-    | { readonly type: 'approval_requested'; readonly callId: string; readonly fingerprint: string; readonly dispatchBy: number }
+    | {
+        readonly type: 'approval_requested'
+        readonly callId: string
+        readonly fingerprint: string
+        readonly dispatchBy: number
+        readonly inputsHash?: string | undefined
+      }
     | {
         readonly type: 'dispatched'
         readonly callId: string
@@ -120,7 +143,8 @@ export function decide({ operation, twin }: Standing, command: Command): Decisio
 
 function submit(operation: Operation | undefined, twin: Operation | undefined, command: Submit): Decision {
   if (operation === undefined) return open(undefined, twin, command)
-  if (operation.fingerprint !== command.fingerprint) return nothing({ kind: 'conflicted', code: 'idempotency_conflict' })
+  if (operation.fingerprint !== command.fingerprint)
+    return nothing({ kind: 'conflicted', code: 'idempotency_conflict' })
   switch (operation.state) {
     case 'succeeded':
     case 'failed':
@@ -158,16 +182,19 @@ function open(previous: Operation | undefined, twin: Operation | undefined, comm
       reopenable: true,
     })
   }
-  const { callId, fingerprint, owner, dispatchBy } = command
-  const stamp = claimStamp(previous, command)
-  if (command.needsApproval) return own({ type: 'approval_requested', ...stamp, callId, fingerprint, dispatchBy })
-  if (command.slot === 'queue') return own({ type: 'accepted', ...stamp, callId, fingerprint, owner, dispatchBy })
-  return own({ type: 'dispatched', ...stamp, callId, fingerprint, owner, attempt: (previous?.attempts ?? 0) + 1 })
+  const { callId, fingerprint, owner, dispatchBy, inputs } = command
+  // A first try may bring inputs: repeated, the same ones attach to it.
+  const common = { ...claimStamp(previous, command), callId, fingerprint, inputsHash: inputs?.inputsHash }
+  if (command.needsApproval) return own({ type: 'approval_requested', ...common, dispatchBy })
+  if (command.slot === 'queue') return own({ type: 'accepted', ...common, owner, dispatchBy })
+  return own({ type: 'dispatched', ...common, owner, attempt: (previous?.attempts ?? 0) + 1 })
 }
 
 /** A twin that the key itself names with `;after=` is deliberate. */
 export const isTwin = (other: Operation, command: Pick<Submit, 'fingerprint' | 'after'>): boolean =>
-  twinStates.includes(other.state) && other.fingerprint === command.fingerprint && (command.after === undefined || (command.after !== other.operationId && command.after !== other.callId))
+  twinStates.includes(other.state) &&
+  other.fingerprint === command.fingerprint &&
+  (command.after === undefined || (command.after !== other.operationId && command.after !== other.callId))
 
 function reasonNotToRun(command: Submit): OutcomeCode | undefined {
   if (command.fencedAt !== undefined && command.receivedAt <= command.fencedAt) return 'asked_before'
@@ -188,7 +215,11 @@ const claimStamp = (previous: Operation | undefined, { at }: { at: number }): St
 function continueRound(operation: Operation & { state: 'awaiting_input' }, command: Submit): Decision {
   const { inputs, callId, fingerprint, owner, dispatchBy, at } = command
   if (inputs === undefined) return nothing({ kind: 'replayed' })
-  if (inputs.stateHash !== operation.requestStateHash) return nothing({ kind: 'conflicted', code: 'input_conflict' })
+  if (inputs.stateHash !== operation.requestStateHash) {
+    // The answers that led to this question, once more: their answer is this question.
+    const isRepeated = inputs.inputsHash === operation.inputsHash
+    return nothing(isRepeated ? { kind: 'replayed' } : { kind: 'conflicted', code: 'input_conflict' })
+  }
   // A continuation that may not run leaves the question open: it can be answered again.
   if (reasonNotToRun(command) !== undefined) return nothing({ kind: 'replayed' })
   const stamp = { sequence: operation.sequence + 1, epoch: operation.epoch, round: operation.round + 1, at }
@@ -202,7 +233,8 @@ function react(operation: Operation, command: Exclude<Command, Submit>): Operati
   const { fingerprint } = operation
   switch (command.type) {
     case 'take_slot': {
-      if (operation.state !== 'accepted' || operation.owner !== command.owner || command.at >= operation.dispatchBy) return undefined
+      if (operation.state !== 'accepted' || operation.owner !== command.owner || command.at >= operation.dispatchBy)
+        return undefined
       return {
         type: 'dispatched',
         ...stamp,
@@ -225,19 +257,18 @@ function react(operation: Operation, command: Exclude<Command, Submit>): Operati
       if (!sameAttempt(operation, command)) return undefined
       if (operation.state === 'executing') return concluded(stamp, command.verdict, 'upstream')
       // I2, I4: only what is not final can be settled, and a doubt settles nothing.
-      if (operation.state !== 'unknown' || command.verdict.state === 'unknown') return undefined
-      return concluded(stamp, command.verdict, 'late_answer')
+      if (operation.state !== 'unknown') return undefined
+      const event = concluded(stamp, command.verdict, 'late_answer')
+      return event.type === 'lost' ? undefined : event
     }
     case 'sweep':
       if (operation.state === 'executing') return { type: 'lost', ...stamp, code: 'dispatcher_lost' }
       if (operation.state === 'accepted') return withoutIntent(operation, stamp, 'owner_gone')
       return undefined
     case 'give_up':
-      return operation.state === 'accepted' ? withoutIntent(operation, stamp, command.code) : undefined
+      return isWaiting(operation) ? withoutIntent(operation, stamp, command.code) : undefined
     case 'cancel':
-      return operation.state === 'accepted' || operation.state === 'awaiting_approval'
-        ? withoutIntent(operation, stamp, 'cancelled')
-        : undefined
+      return isWaiting(operation) ? withoutIntent(operation, stamp, 'cancelled') : undefined
     case 'approve': {
       if (operation.state !== 'awaiting_approval' || command.at >= operation.dispatchBy) return undefined
       const { callId, dispatchBy, attempts } = operation
@@ -254,6 +285,8 @@ function react(operation: Operation, command: Exclude<Command, Submit>): Operati
       return operation.state === 'unknown' ? settled(stamp, command) : undefined
   }
 }
+
+const isWaiting = ({ state }: Operation): boolean => state === 'accepted' || state === 'awaiting_approval'
 
 const sameAttempt = (operation: Operation, { epoch, round }: { epoch: number; round: number }): boolean =>
   operation.epoch === epoch && operation.round === round
@@ -284,7 +317,10 @@ function concluded(stamp: Stamp, verdict: Verdict, evidence: Evidence): Operatio
   }
 }
 
-function settled(stamp: Stamp, { as, evidence }: { as: 'succeeded' | 'failed' | 'not_executed'; evidence: Evidence }): OperationEvent {
+function settled(
+  stamp: Stamp,
+  { as, evidence }: { as: 'succeeded' | 'failed' | 'not_executed'; evidence: Evidence },
+): OperationEvent {
   switch (as) {
     case 'succeeded':
       return { type: 'succeeded', ...stamp, evidence }

@@ -17,10 +17,15 @@ export function evolve(operation: Operation | undefined, event: OperationEvent):
         state: 'accepted',
         owner: event.owner,
         dispatchBy: event.dispatchBy,
-        ...(event.inputsHash !== undefined && { inputsHash: event.inputsHash }),
+        ...inputsOf(event),
       }
     case 'approval_requested':
-      return { ...carried(operation, event), state: 'awaiting_approval', dispatchBy: event.dispatchBy }
+      return {
+        ...carried(operation, event),
+        state: 'awaiting_approval',
+        dispatchBy: event.dispatchBy,
+        ...inputsOf(event),
+      }
     case 'dispatched':
       return {
         ...carried(operation, event),
@@ -28,14 +33,20 @@ export function evolve(operation: Operation | undefined, event: OperationEvent):
         owner: event.owner,
         dispatchedAt: at,
         attempts: event.attempt,
-        ...(event.inputsHash !== undefined && { inputsHash: event.inputsHash }),
+        ...inputsOf(event),
       }
     case 'input_required':
       return { ...carried(operation, event), state: 'awaiting_input', requestStateHash: event.requestStateHash }
     case 'succeeded':
       return { ...carried(operation, event), state: 'succeeded', finishedAt: at, evidence: event.evidence }
     case 'failed':
-      return { ...carried(operation, event), state: 'failed', finishedAt: at, evidence: event.evidence, code: event.code }
+      return {
+        ...carried(operation, event),
+        state: 'failed',
+        finishedAt: at,
+        evidence: event.evidence,
+        code: event.code,
+      }
     case 'not_executed':
       return {
         ...carried(operation, event),
@@ -52,6 +63,9 @@ export function evolve(operation: Operation | undefined, event: OperationEvent):
 
 const ownerOf = (operation: Operation | undefined): string =>
   operation !== undefined && 'owner' in operation ? operation.owner : ''
+
+const inputsOf = ({ inputsHash }: { readonly inputsHash?: string | undefined }) =>
+  inputsHash === undefined ? {} : { inputsHash }
 
 /** What every state carries, taken over from the operation or begun by its first event. */
 function carried(operation: Operation | undefined, event: OperationEvent) {
@@ -80,5 +94,16 @@ function check(operation: Operation | undefined, event: OperationEvent): void {
   if (event.epoch !== (operation?.epoch ?? 0) + (opens ? 1 : 0)) {
     throw new InvariantError(`epoch ${event.epoch} does not follow ${operation?.epoch ?? 0} (I1)`)
   }
-  if (operation?.state === 'not_executed' && !operation.reopenable) throw new InvariantError('a closed key was reopened (I2)')
+  const round = opens ? 1 : operation.round + (continues(operation, event) ? 1 : 0)
+  if (event.round !== round) throw new InvariantError(`round ${event.round} is not ${round} (I1)`)
+  const attempt = (operation?.attempts ?? 0) + 1
+  if (event.type === 'dispatched' && event.attempt !== attempt) {
+    throw new InvariantError(`attempt ${event.attempt} is not ${attempt} (I1)`)
+  }
+  if (operation?.state === 'not_executed' && !operation.reopenable)
+    throw new InvariantError('a closed key was reopened (I2)')
 }
+
+/** An answered question begins the next round; what else follows belongs to its own. */
+const continues = (operation: Operation, event: OperationEvent): boolean =>
+  operation.state === 'awaiting_input' && (event.type === 'accepted' || event.type === 'dispatched')

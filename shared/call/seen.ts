@@ -8,7 +8,16 @@ import type { OutcomeCode } from './codes.ts'
 export type NotSentWhy = 'dns' | 'refused' | 'tls' | 'spawn' | 'deadline' | 'connect' | 'stopping'
 
 /** Why there is no complete answer although bytes may have been sent. */
-export type LostWhy = 'timeout' | 'reset' | 'truncated' | 'closed' | 'session' | 'protocol' | 'sdk' | 'too_large' | 'exit'
+export type LostWhy =
+  | 'timeout'
+  | 'reset'
+  | 'truncated'
+  | 'closed'
+  | 'session'
+  | 'protocol'
+  | 'sdk'
+  | 'too_large'
+  | 'exit'
 
 export type Seen =
   /** A JSON-RPC result. `raw` is the result member exactly as upstream sent it; `isError` its own flag. */
@@ -16,7 +25,13 @@ export type Seen =
   /** A JSON-RPC result of type `input_required`. */
   | { readonly kind: 'input_required'; readonly raw: string; readonly requestState: string | undefined }
   /** A JSON-RPC error in upstream's own body. `raw` is the error member exactly as sent; `http` the status it came with. */
-  | { readonly kind: 'error'; readonly raw: string; readonly rpcCode: number; readonly message: string; readonly http: number | undefined }
+  | {
+      readonly kind: 'error'
+      readonly raw: string
+      readonly rpcCode: number
+      readonly message: string
+      readonly http: number | undefined
+    }
   /** An HTTP status without a JSON-RPC answer for this request. `session`: the request named an upstream session. */
   | { readonly kind: 'http'; readonly status: number; readonly session: boolean; readonly excerpt: string }
   /** Proof that no byte of this request was sent. */
@@ -50,7 +65,8 @@ export const ambiguousPatterns: readonly RegExp[] = [
   /structured content|outputSchema/i,
   /time[d]?[\s-]?out|ETIMEDOUT|deadline exceeded/i,
   /ECONNRESET|EPIPE|socket hang up|connection (?:was )?(?:reset|closed|lost|aborted)|unexpected (?:eof|end of)/i,
-  /\b(?:http|status|code|error)\b\D{0,12}\b5\d\d\b/i,
+  // A status named as one ("HTTP/1.1 503", "status code: 502", `"statusCode":500`), never any number of three digits.
+  /\b(?:https?(?:\/\d(?:\.\d)?)?|status|status[\s_-]?code|error|error[\s_-]code)(?:[\s:=#("'\\]|\berror\b|\bstatus\b|\bcode\b){1,12}5\d\d\b(?![.,]\d)/i,
   /\b50[0-4]\b\s*:?\s*(?:internal|bad gateway|service unavailable|gateway|not implemented)/i,
   /bad gateway|gateway time|service unavailable|internal server error/i,
 ]
@@ -76,7 +92,9 @@ export function classify(seen: Seen, rules: ClassifyRules = {}): Verdict {
         const byStatus = classifyStatus(seen.http, false)
         if (byStatus.state !== 'failed') return byStatus
       }
-      if (turnedAwayRpcCodes.has(seen.rpcCode)) return { state: 'not_executed', code: 'refused_by_upstream' }
+      // On the POST itself: inside a stream that was begun the same code may come after an effect.
+      if (turnedAwayRpcCodes.has(seen.rpcCode) && seen.http !== undefined && seen.http >= 400)
+        return { state: 'not_executed', code: 'refused_by_upstream' }
       if (seemsAmbiguous(seen.raw, rules)) return { state: 'unknown', code: 'ambiguous_error' }
       return { state: 'failed', code: 'upstream_error' }
     case 'http':

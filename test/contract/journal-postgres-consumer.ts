@@ -13,9 +13,9 @@ const journal = await createPostgresJournal({
 const consumer = await journal.consume({
   group,
   topics: [topic],
-  handle: async ({ records, commit }) => {
-    for (const { value, offset } of records) {
-      if (value === 'commit') await commit(offset)
+  handle: async delivery => {
+    for (const { value, offset } of delivery.records) {
+      if (value === 'commit') await delivery.commit(offset)
       else process.stdout.write(`${value}\n`)
     }
   },

@@ -61,8 +61,8 @@ export function journalContract(name: string, open: () => Promise<JournalUnderTe
       const before = Date.now()
       const read = await collect(journal, topic, 2)
       assert.deepEqual(
-        read.map(({ time: _, ...rest }) => rest),
-        records.map((entry, offset) => ({ ...entry, offset })),
+        read,
+        records.map((entry, offset) => ({ ...entry, offset, time: read[offset]?.time })),
       )
       for (const { time } of read) assert.ok(Math.abs(time - before) < 60_000, `append time ${time}`)
     })
@@ -202,10 +202,11 @@ export function journalContract(name: string, open: () => Promise<JournalUnderTe
       const { journal, topic } = under
       const held = gate()
       const seen: string[] = []
-      const handle = async ({ partition, records, commit }: Delivery) => {
+      const handle = async (delivery: Delivery) => {
+        const { partition, records } = delivery
         seen.push(...records.map(({ value }) => value))
         if (partition === 0) await held.opened
-        await commit()
+        await delivery.commit()
       }
       await using _ = stopping(await journal.consume({ group: 'g', topics: [topic], maxRecords: 1, handle }))
       await journal.append([record(topic, 0, 'first'), record(topic, 0, 'second')])
@@ -237,9 +238,9 @@ export function journalContract(name: string, open: () => Promise<JournalUnderTe
       const first = await journal.consume({
         group: 'g',
         topics: [topic],
-        handle: async ({ commit }) => {
-          assert.equal(await commit(1), true)
-          assert.equal(await commit(0), true, 'an older commit is no error, and goes unheeded')
+        handle: async delivery => {
+          assert.equal(await delivery.commit(1), true)
+          assert.equal(await delivery.commit(0), true, 'an older commit is no error, and goes unheeded')
           seen.open()
         },
       })
@@ -376,11 +377,12 @@ export function journalContract(name: string, open: () => Promise<JournalUnderTe
       const consumer = await journal.consume({
         group: 'g',
         topics: [topic],
-        handle: async ({ signal, commit }) => {
+        handle: async delivery => {
+          const { signal } = delivery
           entered.open()
           await new Promise(resolve => signal.addEventListener('abort', resolve))
           await pause(20)
-          told.push(signal.aborted, await commit())
+          told.push(signal.aborted, await delivery.commit())
         },
       })
       await journal.append([record(topic, 2, 'x')])
@@ -402,9 +404,10 @@ export function journalContract(name: string, open: () => Promise<JournalUnderTe
           told.push(`assigned ${partition}`)
         },
         onRevoked: async (_, partition) => void told.push(`revoked ${partition}`),
-        handle: async ({ partition, commit }) => {
+        handle: async delivery => {
+          const { partition } = delivery
           told.push(`handled ${partition}`)
-          await commit()
+          await delivery.commit()
         },
       })
       await until(() => told.includes('handled 3'))
@@ -478,8 +481,9 @@ export function journalContract(name: string, open: () => Promise<JournalUnderTe
       const consumer = await journal.consume({
         group: 'g',
         topics: [topic],
-        handle: async ({ partition, commit }) => {
-          if (partition === 0 && (await commit(0))) committed.open()
+        handle: async delivery => {
+          const { partition } = delivery
+          if (partition === 0 && (await delivery.commit(0))) committed.open()
         },
       })
       await committed.opened

@@ -171,7 +171,7 @@ test('retention deletes what is old, but not what a group has yet to read when t
     const consumer = await journal.consume({
       group: 'g',
       topics: [topic],
-      handle: async ({ commit: committed }) => void seen.push(Number(await committed(5))),
+      handle: async delivery => void seen.push(Number(await delivery.commit(5))),
     })
     await until(() => seen.length === 1)
     await consumer.stop()
@@ -221,9 +221,9 @@ test('kill -9 of the postmaster under appends loses nothing acknowledged, and ap
   const consumer = await journal.consume({
     group: 'g',
     topics: [topic],
-    handle: async ({ records, commit: committed }) => {
-      for (const entry of records) given.set(`${entry.partition}/${entry.offset}`, entry)
-      await committed()
+    handle: async delivery => {
+      for (const entry of delivery.records) given.set(`${entry.partition}/${entry.offset}`, entry)
+      await delivery.commit()
     },
   })
 

@@ -135,7 +135,7 @@ export async function createPostgresJournal(options: PostgresJournalOptions): Pr
     watch.start()
     return {
       joined: member.joined,
-      assigned: member.assigned,
+      assigned: () => member.assigned(),
       async stop() {
         await member.stop()
         members.delete(member)

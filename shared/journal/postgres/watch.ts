@@ -20,7 +20,7 @@ export type Seen = {
 export type Watch = {
   start(): void
   /** Polls fast again for a second: something is about to happen. */
-  hurry(): void
+  readonly hurry: () => void
   stop(): Promise<void>
 }
 

@@ -48,11 +48,11 @@ agents:
 `
 
 function spawnNode(settings: Record<string, string>): ChildProcess {
-  // Stores that the environment names are somebody's: this one has its own.
-  const { DATABASE_URL, KAFKA_BROKERS, CLICKHOUSE_URL, ...environment } = process.env
+  // Stores that the environment names are somebody's: this one has its own. An empty variable counts as not set.
+  const ownStores = { DATABASE_URL: '', KAFKA_BROKERS: '', CLICKHOUSE_URL: '' }
   return spawn(process.execPath, ['--import', 'tsx', 'services/single/main.ts'], {
     cwd: root,
-    env: { ...environment, HOLDFAST_FRONT_PORT: '0', HOLDFAST_AUDIT_PORT: '0', ...settings },
+    env: { ...process.env, ...ownStores, HOLDFAST_FRONT_PORT: '0', HOLDFAST_AUDIT_PORT: '0', ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
 }

@@ -70,7 +70,7 @@ export async function tellStory(holdfast: Holdfast): Promise<void> {
 }
 
 async function listTools(agent: Awaited<ReturnType<typeof connectOld>>): Promise<void> {
-  chapter('An agent connects: an unmodified client of the v1 SDK. It sees the tools of the bank, and two more.')
+  chapter('An agent connects: an unmodified client of the v1 SDK. It sees the tools of the servers, and two more.')
   sent('tools/list')
   const { tools } = await agent.listTools()
   const names = tools.map(({ name }) => name)
@@ -114,7 +114,7 @@ async function look(agent: Agent, before: number): Promise<void> {
   chapter('Did it happen? The balance tells a person. It went down by 25, once.')
   assert.equal(await balance(agent), before - 25)
   say('   Holdfast does not guess: the answer of this very call never came, and a balance does not say whose')
-  say('   transfer changed it. The outcome stays unknown; a person can look, and this one just did.')
+  say('   transfer changed it. The outcome stays unknown; a person can look, as here.')
 }
 
 async function retryUnderNewKey(agent: Agent, args: Arguments, lost: Outcome): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { renderConcepts } from './concepts.ts'
 import { renderConfiguration } from './configuration.ts'
 import { renderErrors } from './errors.ts'
 
@@ -14,7 +15,11 @@ const page = (name: string, render: () => string): Page => ({
   render,
 })
 
-export const pages: readonly Page[] = [page('configuration.md', renderConfiguration), page('errors.md', renderErrors)]
+export const pages: readonly Page[] = [
+  page('concepts.md', renderConcepts),
+  page('configuration.md', renderConfiguration),
+  page('errors.md', renderErrors),
+]
 
 if (process.argv[1] === fileURLToPath(import.meta.url))
   for (const { path, render } of pages) writeFileSync(path, render())

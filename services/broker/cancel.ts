@@ -2,7 +2,8 @@
 import type { CancelCommand } from '../../shared/call/command.ts'
 import { scopeHash } from '../../shared/call/fingerprint.ts'
 import type { Broker } from './deps.ts'
-import { recordOfHeld } from './held.ts'
+import { isAnswerable } from '../../shared/call/decide.ts'
+import { letGo, recordOfHeld } from './held.ts'
 import { move } from './move.ts'
 import { patiently } from './patience.ts'
 import { readByScope } from './sql/outcomes.ts'
@@ -18,8 +19,8 @@ export async function cancelCall(broker: Broker, command: CancelCommand, signal:
   // Held elsewhere: its owner's queue or the sweep ends it. Without an intent both say the same.
   if (held === undefined) return
   const { operation: after, moved } = await move(broker, held, () => ({ type: 'cancel', at: broker.clock.now() }))
-  if (!moved || after.state !== 'not_executed') return
+  if (!moved || !isAnswerable(after)) return
   broker.lanes.takeWaiting(waiting => waiting === held)
-  broker.held.delete(after.operationId)
+  letGo(broker.held, held)
   broker.waiting.settle(recordOfHeld(held, undefined))
 }

@@ -30,5 +30,5 @@ async function claimOrSplit(db: Queryable, owner: string, claims: readonly Claim
   }
 }
 
-/** SQLSTATE class 22, data exception: the statement was refused for what it carried, and nothing of it was done. */
-const isDataError = (error: unknown): boolean => ((error as { code?: string }).code ?? '').startsWith('22')
+/** SQLSTATE 22, data exception, and 54, limit exceeded: refused for what it carried, and nothing of it was done. */
+const isDataError = (error: unknown): boolean => /^(22|54)/.test((error as { code?: string }).code ?? '')

@@ -61,6 +61,8 @@ export type Broker = {
   readonly events: EventContext
   /** Operations this process may act on, by id. */
   readonly held: Map<string, Held>
+  /** Commands that are being handled: their rows may be committed before this process knows it. */
+  readonly handling: Set<string>
   /** Called when a slot of a server came free: the next waiting call may have it. */
   readonly slotFreed: (server: string) => void
   /** One statement for many: claims, transitions, joins. */

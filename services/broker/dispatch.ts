@@ -7,7 +7,7 @@ import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { classify, type Seen } from '../../shared/call/seen.ts'
 import type { Broker, ToolRules } from './deps.ts'
 import { lateRecord } from './events.ts'
-import { type Held, recordOfHeld } from './held.ts'
+import { type Held, letGo, recordOfHeld } from './held.ts'
 import { move } from './move.ts'
 import { tellFromRecord } from './outcomes.ts'
 import { patiently } from './patience.ts'
@@ -32,10 +32,11 @@ export async function dispatch(broker: Broker, held: Held): Promise<void> {
   finish(broker, held)
 }
 
-function send(broker: Broker, { command, operation }: Held, rules: ToolRules): Promise<Seen> {
+/** Never rejects: whatever went wrong on the way, bytes may have been sent. */
+async function send(broker: Broker, { command, operation }: Held, rules: ToolRules): Promise<Seen> {
   const owner = operation.state === 'executing' ? operation.owner : ''
   const untilDispatchBy = broker.monotonic() + (command.dispatchBy - broker.clock.now())
-  return broker.upstreams.dispatch({
+  const request = {
     server: broker.settings.serverOf(command.server),
     tool: command.tool,
     argumentsJson: command.arguments,
@@ -45,7 +46,13 @@ function send(broker: Broker, { command, operation }: Held, rules: ToolRules): P
     deadline: Math.min(broker.owner.deadline(owner), untilDispatchBy),
     // Only after its late window is a request given up: until then the connection stays open for an answer.
     timeoutMs: rules.timeoutMs + rules.lateWindowMs,
-  })
+  }
+  try {
+    return await broker.upstreams.dispatch(request)
+  } catch (error) {
+    broker.log.error({ err: error, operation: operation.operationId }, 'an attempt ended with an error of our own')
+    return { kind: 'lost', why: 'sdk', message: String(error) }
+  }
 }
 
 const inputsOf = ({ requestState, inputResponses }: { requestState?: string | undefined; inputResponses: unknown }) => ({
@@ -74,7 +81,7 @@ function followLate(broker: Broker, held: Held, rules: ToolRules, late: { attemp
     .catch(error => broker.log.error({ err: error, operation: held.operation.operationId }, 'a late answer could not be recorded'))
     .finally(() => {
       broker.lanes.releaseLate(held.command.server)
-      broker.held.delete(held.operation.operationId)
+      letGo(broker.held, held)
     })
 }
 
@@ -120,7 +127,7 @@ async function record(
     { answer, startedAt },
   )
   if (!moved) {
-    await keepEvidence(broker, held, { seen, answer, epoch, round })
+    if (seen.kind !== 'lost' && seen.kind !== 'not_sent') await keepEvidence(broker, held, { seen, answer, epoch, round })
     await tellFromRecord(broker, operation.operationId)
   } else if (isAnswerable(operation)) {
     broker.waiting.settle(recordOfHeld(held, answer))
@@ -140,10 +147,11 @@ async function keepEvidence(
   )
 }
 
-function finish(broker: Broker, { command, operation }: Held): void {
-  broker.held.delete(operation.operationId)
-  broker.lanes.release(command.server)
-  broker.slotFreed(command.server)
+function finish(broker: Broker, held: Held): void {
+  const { server } = held.command
+  letGo(broker.held, held)
+  broker.lanes.release(server)
+  broker.slotFreed(server)
 }
 
 /** What upstream said, as it is recorded. */

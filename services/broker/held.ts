@@ -12,6 +12,11 @@ export type Held = {
   readonly retentionMs: number
 }
 
+/** Lets go of this very try: the same operation may already be held for a later one. */
+export function letGo(all: Map<string, Held>, held: Held): void {
+  if (all.get(held.operation.operationId) === held) all.delete(held.operation.operationId)
+}
+
 /** The record as this process knows it, for a reply without another read. */
 export function recordOfHeld({ command, operation, retentionMs }: Held, answer: UpstreamAnswer | undefined): OutcomeRecord {
   const { tenant, keyspace, server, tool, key, caller } = command

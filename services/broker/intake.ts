@@ -7,6 +7,7 @@ import type { Delivery, JournalRecord } from '../../shared/journal/port.ts'
 import { answerAsk } from './ask.ts'
 import { cancelCall } from './cancel.ts'
 import type { Broker } from './deps.ts'
+import { problemOf } from './problem.ts'
 import { reject } from './rejected.ts'
 import { submitAll } from './submit.ts'
 
@@ -23,8 +24,9 @@ async function readAll(broker: Broker, delivery: Delivery): Promise<CallCommand[
   const commands: CallCommand[] = []
   for (const record of delivery.records) {
     const read = readCommand(record.value)
-    if ('command' in read) commands.push(read.command)
-    else await reject(broker, { reference: referenceOf(record), reason: read.reason, value: record.value }, delivery.signal)
+    const reason = 'command' in read ? problemOf(read.command) : read.reason
+    if ('command' in read && reason === undefined) commands.push(read.command)
+    else await reject(broker, { reference: referenceOf(record), reason: reason as string, value: record.value }, delivery.signal)
   }
   return commands
 }

@@ -10,6 +10,7 @@ import type { Broker } from './deps.ts'
 import { transitionRecord } from './events.ts'
 import type { Held } from './held.ts'
 import { patiently } from './patience.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { readById } from './sql/outcomes.ts'
 import { changingOf, operationOf } from './sql/row.ts'
 
@@ -30,6 +31,7 @@ export async function move(
   options: MoveOptions = {},
 ): Promise<{ operation: Operation; moved: boolean }> {
   let fenced = false
+  let doubted = 0
   for (;;) {
     const { event } = decide({ operation: held.operation }, commandFor(held.operation, fenced))
     if (event === undefined) return { operation: held.operation, moved: false }
@@ -39,16 +41,24 @@ export async function move(
       held.operation = next
       return { operation: next, moved: true }
     }
+    if (tried === 'doubtful') doubted += 1
     const stands = await lookAgain(broker, held)
-    // After a lost COMMIT reply the row may hold exactly what we meant to write: then it is done.
-    const isOurs = tried === 'doubtful' && stands.sequence === next.sequence && stands.state === next.state
+    // After a lost COMMIT reply the row may hold exactly what we meant to write: then it is done. Also when it was
+    // committed only after we had looked and tried again.
+    const isOurs = doubted > 0 && stands.sequence === next.sequence && stands.state === next.state
+    const isUntouched = stands.sequence === held.operation.sequence
     held.operation = stands
     if (isOurs) return { operation: stands, moved: true }
     // An intent that was refused (lease, dispatchBy, cancel) stays refused: the caller decides what that means.
-    if (options.intentBefore !== undefined) return { operation: stands, moved: false }
-    fenced = true
+    if (options.intentBefore !== undefined && tried === 'refused') return { operation: stands, moved: false }
+    fenced = !isUntouched
+    await sleep(Math.min(pauseMs * doubted, longestPauseMs))
   }
 }
+
+/** A database that answers reads and fails writes must not be asked in a tight loop. */
+const pauseMs = 10
+const longestPauseMs = 500
 
 async function tryAdvance(
   broker: Broker,

@@ -2,7 +2,7 @@
 import { isAnswerable } from '../../shared/call/decide.ts'
 import type { Broker } from './deps.ts'
 import { dispatch } from './dispatch.ts'
-import { type Held, recordOfHeld } from './held.ts'
+import { type Held, letGo, recordOfHeld } from './held.ts'
 import { move } from './move.ts'
 
 /** Sends as many waiting calls of a server as there are slots. */
@@ -16,7 +16,7 @@ async function start(broker: Broker, held: Held): Promise<void> {
   } catch (error) {
     broker.log.error({ err: error, operation: held.operation.operationId }, 'a waiting call could not be started')
   }
-  broker.held.delete(held.operation.operationId)
+  letGo(broker.held, held)
   broker.lanes.release(held.command.server)
   startReady(broker, held.command.server)
 }
@@ -34,14 +34,17 @@ async function commitIntent(broker: Broker, held: Held): Promise<boolean> {
   })
   if (moved) return operation.state === 'executing'
   if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
-  else if (operation.state === 'accepted' && broker.clock.now() >= dispatchBy) await giveUp(broker, held, 'deadline_passed')
+  // Refused under a live lease: by the database's clock, which is never behind ours, the time is over.
+  else if (operation.state === 'accepted' && broker.monotonic() < broker.owner.deadline(operation.owner)) {
+    await giveUp(broker, held, 'deadline_passed')
+  }
   return false
 }
 
 /** Without an intent nothing was sent: say so (I3). */
 export async function giveUp(broker: Broker, held: Held, code: 'deadline_passed' | 'not_sent'): Promise<void> {
   const { operation } = await move(broker, held, () => ({ type: 'give_up', at: broker.clock.now(), code }))
-  broker.held.delete(operation.operationId)
+  letGo(broker.held, held)
   if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
 }
 

@@ -80,12 +80,10 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     lanes: createLanes(deps.settings.lane),
     waiting: createWaiting(deps.reply, monotonic),
     held: new Map(),
+    handling: new Set(),
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(claims => claimBatch(db, owner.id(), claims), batches),
-    advances: createBatcher(async advances => {
-      const moved = await advanceOperations(db, advances)
-      return advances.map(advance => moved.has(advance.operationId))
-    }, batches),
+    advances: createBatcher(advances => advanceOperations(db, advances), batches),
     joins: createBatcher(async joins => {
       await rememberJoins(db, joins)
       return joins.map(() => undefined)

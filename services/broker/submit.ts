@@ -14,7 +14,7 @@ import type { Claimed } from './claiming.ts'
 import type { Broker } from './deps.ts'
 import { dispatch } from './dispatch.ts'
 import { joinRecord, transitionRecord } from './events.ts'
-import { type Held, recordOfHeld } from './held.ts'
+import { type Held, letGo, recordOfHeld } from './held.ts'
 import type { Slot } from './lanes.ts'
 import { tellFromRecord } from './outcomes.ts'
 import { patiently } from './patience.ts'
@@ -31,6 +31,15 @@ type Outcome = 'handled' | 'again'
 const pauseMs = 5
 
 export async function submitAll(broker: Broker, commands: readonly SubmitCommand[], signal: AbortSignal): Promise<void> {
+  for (const { callId } of commands) broker.handling.add(callId)
+  try {
+    await handleAll(broker, commands, signal)
+  } finally {
+    for (const { callId } of commands) broker.handling.delete(callId)
+  }
+}
+
+async function handleAll(broker: Broker, commands: readonly SubmitCommand[], signal: AbortSignal): Promise<void> {
   let pending = [...commands]
   for (let round = 0; pending.length > 0; round += 1) {
     // A partition that is no longer ours, or a stop: what is not handled is delivered again, to whoever has it then.
@@ -50,7 +59,8 @@ async function claimAll(broker: Broker, commands: readonly SubmitCommand[], sign
       const scope = scopeHash(command)
       if (seen.has(scope)) return command
       seen.add(scope)
-      const claimed = await tryClaim(broker, command, scope, { checkTwins: !allowsTwins(broker, command) })
+      const checkTwins = !allowsTwins(broker, command)
+      const claimed = await tryClaim(broker, command, scope, { checkTwins, twinSlot: checkTwins ? '' : command.callId })
       if (claimed.impossible !== undefined) {
         const { callId } = command
         await reject(broker, { reference: callId, reason: claimed.impossible, value: JSON.stringify(command) }, signal)
@@ -89,11 +99,13 @@ async function tryClaim(
   broker: Broker,
   command: SubmitCommand,
   scope: string,
-  { checkTwins, fence }: { checkTwins: boolean; fence?: OperationRow },
+  { fence, ...twins }: { checkTwins: boolean; twinSlot: string; fence?: OperationRow },
 ): Promise<Claimed> {
+  // Delivered again while it runs here: its claim would lose, and must not take the place of what is held.
+  if (broker.held.has(command.callId)) return { won: false }
   const slot = broker.lanes.reserve(command.server)
   const { event } = decide({ operation: undefined }, submitOf(broker, command, slot, fence?.fenced_ms ?? undefined))
-  const { claim, held } = claimOf(broker, command, scope, { event: event as OperationEvent, checkTwins })
+  const { claim, held } = claimOf(broker, command, scope, { event: event as OperationEvent, ...twins })
   broker.held.set(command.callId, held)
   const claimed = await send(broker, claim, command, fence).catch(error => {
     broker.log.warn({ err: error, call: command.callId }, 'a claim could not be confirmed; looking again')
@@ -101,10 +113,16 @@ async function tryClaim(
   })
   if (claimed.won) begin(broker, held, slot)
   else {
-    broker.held.delete(command.callId)
-    broker.lanes.giveBack(command.server, slot)
+    letGo(broker.held, held)
+    giveBack(broker, command, slot)
   }
   return claimed
+}
+
+/** Whoever queued up behind a place that is not used after all may have it. */
+function giveBack(broker: Broker, { server }: SubmitCommand, slot: Slot): void {
+  broker.lanes.giveBack(server, slot)
+  startReady(broker, server)
 }
 
 const send = async (broker: Broker, claim: Claim, { receivedAt }: SubmitCommand, fence: OperationRow | undefined): Promise<Claimed> =>
@@ -114,7 +132,7 @@ function claimOf(
   broker: Broker,
   command: SubmitCommand,
   scope: string,
-  { event, checkTwins }: { event: OperationEvent; checkTwins: boolean },
+  { event, checkTwins, twinSlot }: { event: OperationEvent; checkTwins: boolean; twinSlot: string },
 ): { claim: Claim; held: Held } {
   const operation = evolve(undefined, event)
   const { retentionMs } = broker.settings.tool(command.server, command.tool)
@@ -132,6 +150,7 @@ function claimOf(
     fingerprint,
     change: changeHash(command),
     checkTwins,
+    twinSlot,
     changing: changingOf(operation, retentionMs),
     firstSeenMs: operation.firstSeenAt,
     dispatchByMs: dispatchBy,
@@ -152,8 +171,8 @@ function begin(broker: Broker, held: Held, slot: Slot): void {
     broker.lanes.enqueue(held)
     return startReady(broker, server)
   }
-  broker.lanes.giveBack(server, slot)
-  broker.held.delete(operation.operationId)
+  letGo(broker.held, held)
+  giveBack(broker, command, slot)
   const full = operation.state === 'not_executed' && operation.code === 'queue_full'
   broker.waiting.settle(recordOfHeld(held, undefined), full ? retryAfterMs : undefined)
 }
@@ -216,9 +235,18 @@ function lookAt(broker: Broker, command: SubmitCommand, scope: string, standing:
   if (twin !== undefined) return stays(join(broker, command, twin, { how: 'conflicted', code: 'possible_duplicate' }))
   // Every live twin is one that the key names: a deliberate second change, which the guard lets pass.
   const guard = checkTwins && twins.length === 0
-  const options = row === undefined ? { checkTwins: guard } : { checkTwins: guard, fence: row }
   if (row === undefined && guard === checkTwins) return moves(Promise.resolve('again'))
+  const options = { checkTwins: guard, twinSlot: twinSlotOf(broker, command, twins), ...(row && { fence: row }) }
   return moves(tryClaim(broker, command, scope, options).then(({ won }) => (won ? 'handled' : 'again')))
+}
+
+/**
+ * Beside live twins that the key names with `;after=` there is one place: a second deliberate change knows nothing of
+ * the first, and is its twin.
+ */
+function twinSlotOf(broker: Broker, command: SubmitCommand, twins: readonly OperationRow[]): string {
+  if (allowsTwins(broker, command)) return command.callId
+  return twins.length === 0 ? '' : (afterCall(command.key) as string)
 }
 
 const twinOf = (command: SubmitCommand, twins: readonly OperationRow[]): OperationRow | undefined =>
@@ -239,24 +267,27 @@ function onExisting(
   const twinRow = allowsTwins(broker, command) ? undefined : twinOf(command, twins)
   const twin = twinRow && operationOf(twinRow)
   const slot = broker.lanes.reserve(command.server)
-  const { event, answer } = decide({ operation, twin }, submitOf(broker, command, slot))
+  // I9: who was told `not_found` when this key was absent was told it of every command received before.
+  const { event, answer } = decide({ operation, twin }, submitOf(broker, command, slot, row.fenced_ms ?? undefined))
   if (event === undefined) {
-    broker.lanes.giveBack(command.server, slot)
+    giveBack(broker, command, slot)
     if (answer.kind === 'own') return stays(Promise.resolve('again'))
     const code = answer.kind === 'conflicted' ? answer.code : undefined
     const joined = code === 'possible_duplicate' ? (twinRow as OperationRow) : row
     return stays(join(broker, command, joined, { how: answer.kind, code }))
   }
-  return moves(reopen(broker, command, { row, operation, event, slot, deliberate: twins.length > 0 }))
+  // The next round of a question keeps the place it has.
+  const twinSlot = operation.state === 'not_executed' ? twinSlotOf(broker, command, twins) : undefined
+  return moves(reopen(broker, command, { row, operation, event, slot, twinSlot }))
 }
 
 /** A new try of a key that provably was not sent, or the next round of a question: guarded by the sequence. */
 async function reopen(
   broker: Broker,
   command: SubmitCommand,
-  input: { row: OperationRow; operation: Operation; event: OperationEvent; slot: Slot; deliberate: boolean },
+  input: { row: OperationRow; operation: Operation; event: OperationEvent; slot: Slot; twinSlot: string | undefined },
 ): Promise<Outcome> {
-  const { row, operation, event, slot, deliberate } = input
+  const { row, operation, event, slot, twinSlot } = input
   const next = evolve(operation, event)
   const held: Held = { command, operation: next, retentionMs: row.retention_ms }
   const advance = {
@@ -265,7 +296,7 @@ async function reopen(
     changing: changingOf(next, row.retention_ms),
     event: transitionRecord(broker.events, { event, operation: next, command, opens: true }),
     intentBefore: next.state === 'executing' ? command.dispatchBy : undefined,
-    twinSlot: deliberate ? operation.operationId : undefined,
+    twinSlot,
     handled: { callId: command.callId, how: 'own' },
   }
   const moved = await broker.advances.add(advance).catch(error => {
@@ -273,7 +304,7 @@ async function reopen(
     return false
   })
   if (moved) begin(broker, held, slot)
-  else broker.lanes.giveBack(command.server, slot)
+  else giveBack(broker, command, slot)
   return moved ? 'handled' : 'again'
 }
 
@@ -299,7 +330,8 @@ async function join(
 
 /** The operation may have ended while the call attached, or may be another broker's: then the record has the answer. */
 async function afterAttaching(broker: Broker, operation: Operation): Promise<void> {
-  if (broker.held.has(operation.operationId)) return
+  const held = broker.held.get(operation.operationId)
+  if (held !== undefined && !isAnswerable(held.operation)) return
   await tellFromRecord(broker, operation.operationId)
 }
 

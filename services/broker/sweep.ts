@@ -13,23 +13,19 @@ import { readHeld } from './sql/held.ts'
 import { changingOf, operationOf, type OperationRow } from './sql/row.ts'
 
 const batchSize = 500
-/** A row of our own may be younger than our memory of it: its commit is still on its way back to us. */
-const ownGraceMs = 5_000
 /** Longer than any front waits for one call. */
 const longestWaitMs = 60_000
 
 export async function sweep(broker: Broker): Promise<void> {
   await expireWaiting(broker)
-  const rows = await readHeld(broker.db, broker.owner.id(), batchSize)
+  const rows = await readHeld(broker.db, { owner: broker.owner.id(), held: [...broker.held.keys()], limit: batchSize })
   await Promise.all(rows.filter(row => isAbandoned(broker, row)).map(row => end(broker, row)))
   await tellOthersWaiters(broker)
 }
 
-function isAbandoned(broker: Broker, row: OperationRow): boolean {
-  if (broker.held.has(row.operation_id)) return false
-  if (row.owner !== broker.owner.id()) return true
-  return (row.dispatched_ms ?? row.first_seen_ms) < broker.clock.now() - ownGraceMs
-}
+/** A row of our own may be younger than our memory of it: its commit is still on its way back to us. */
+const isAbandoned = ({ held, handling }: Broker, row: OperationRow): boolean =>
+  !held.has(row.operation_id) && !handling.has(row.call_id)
 
 async function end(broker: Broker, row: OperationRow): Promise<void> {
   const operation = operationOf(row)

@@ -79,6 +79,9 @@ const once = (run: () => Promise<void>) => {
 }
 
 async function open(environment: Environment, variables: Variables, log: Logger, closers: Array<() => unknown>) {
+  if (environment.kafkaBrokers !== undefined) {
+    throw new ConfigError(['KAFKA_BROKERS is set, but a single node keeps its journal in PostgreSQL: unset it'])
+  }
   const dataDir = resolve(environment.dataDir)
   const { path, isExample } = findConfig(variables)
   const config = loadConfig({ path, env: variables, dataDir })
@@ -189,5 +192,8 @@ async function startPostgres(dataDir: string, log: Logger, closers: Array<() => 
 /** A rename that would make repeated calls run again is refused before anything is served. */
 function refuseOrphans(config: Config, scopes: Array<{ keyspace: string; server: string }>): void {
   const problems = checkRenames(config, scopes)
-  if (problems.length > 0) throw new ConfigError(problems.map(problem => `${config.path}: ${problem}`))
+  if (problems.length > 0) throw new ConfigError([
+      ...problems.map(problem => `${config.path}: ${problem}`),
+      'To start afresh beside what is kept, set HOLDFAST_DATA to another folder.',
+    ])
 }

@@ -65,8 +65,11 @@ export const ambiguousPatterns: readonly RegExp[] = [
   /structured content|outputSchema/i,
   /time[d]?[\s-]?out|ETIMEDOUT|deadline exceeded/i,
   /ECONNRESET|EPIPE|socket hang up|connection (?:was )?(?:reset|closed|lost|aborted)|unexpected (?:eof|end of)/i,
-  // A status named as one ("HTTP/1.1 503", "status code: 502", `"statusCode":500`), never any number of three digits.
-  /\b(?:https?(?:\/\d(?:\.\d)?)?|status|status[\s_-]?code|error|error[\s_-]code)(?:[\s:=#("'\\]|\berror\b|\bstatus\b|\bcode\b){1,12}5\d\d\b(?![.,]\d)/i,
+  // A status that is named as one ("HTTP/1.1 503", `"statusCode":502`, "error 522."), never any number of three digits.
+  /\b(?:http|status|response)(?:\/\d(?:\.\d)?)?(?:[\s_-]*(?:status|error|response))*(?:[\s_-]*code)?[\s"'\\:=!(]{1,6}5\d\d\b(?![.,]\d)/i,
+  /\berror(?:[\s_-]*code)?[\s"'\\:=#(]{1,4}5\d\d(?=\s*(?:["')\\,;:!-]|\.(?!\d)|$))(?!,\d)/i,
+  /"code\\?"\s*:\s*5\d\d\b/i,
+  /\b5\d\d\s+server error/i,
   /\b50[0-4]\b\s*:?\s*(?:internal|bad gateway|service unavailable|gateway|not implemented)/i,
   /bad gateway|gateway time|service unavailable|internal server error/i,
 ]
@@ -93,8 +96,9 @@ export function classify(seen: Seen, rules: ClassifyRules = {}): Verdict {
         if (byStatus.state !== 'failed') return byStatus
       }
       // On the POST itself: inside a stream that was begun the same code may come after an effect.
-      if (turnedAwayRpcCodes.has(seen.rpcCode) && seen.http !== undefined && seen.http >= 400)
+      if (turnedAwayRpcCodes.has(seen.rpcCode) && (seen.http ?? 200) >= 400) {
         return { state: 'not_executed', code: 'refused_by_upstream' }
+      }
       if (seemsAmbiguous(seen.raw, rules)) return { state: 'unknown', code: 'ambiguous_error' }
       return { state: 'failed', code: 'upstream_error' }
     case 'http':

@@ -58,6 +58,11 @@ function choosePending(migrations: readonly Migration[], applied: readonly Appli
       return [`Migration ${name} is numbered below ${newest}, which is applied: give it the next number.`]
     return []
   })
+  const ours = new Set(migrations.map(({ number }) => number))
+  const unknown = applied.filter(({ number }) => !ours.has(number)).map(({ name }) => name)
+  if (unknown.length > 0) {
+    problems.push(`The database was migrated by a newer Holdfast (${unknown.join(', ')}): run that one or a later one.`)
+  }
   if (problems.length > 0) throw new ConfigError(problems)
   return migrations.filter(migration => !byNumber.has(migration.number))
 }

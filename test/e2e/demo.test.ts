@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
@@ -14,6 +14,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 /** Runs `npm run demo`'s program over a data folder, with a temporary folder of its own to leave nothing in. */
 async function runDemo(dataFolder: string): Promise<{ code: number | null; output: string; left: string[] }> {
   const temporary = mkdtempSync(join(tmpdir(), 'holdfast-demo-test-'))
+  chmodSync(temporary, 0o755) // under root PostgreSQL is another user and has to get through
   const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', 'examples/demo/main.ts'], {
     cwd: root,
     env: { ...process.env, HOLDFAST_DATA: dataFolder, TMPDIR: temporary },
@@ -54,14 +55,20 @@ test('without a Holdfast the demo starts one, tells its story from real answers,
   assert.deepEqual(left, [])
 
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
-  const transcript = /<!-- npm run demo -->\n```text\n([^]*?)```/.exec(readme)?.[1] ?? assert.fail('README has no transcript')
+  const transcript =
+    /<!-- npm run demo -->\n```text\n([^]*?)```/.exec(readme)?.[1] ?? assert.fail('README has no transcript')
   const printed = withoutAccidents(output).split('\n')
-  const shown = withoutAccidents(transcript).split('\n').filter(line => line.trim() !== '' && line.trim() !== '…')
+  const shown = withoutAccidents(transcript)
+    .split('\n')
+    .filter(line => line.trim() !== '' && line.trim() !== '…')
   assert.ok(shown.length > 15)
   let from = 0
   for (const line of shown) {
     const at = printed.indexOf(line, from)
-    assert.ok(at >= 0, `README shows what the demo does not print (any more, or here):\n${line}\n\n${printed.join('\n')}`)
+    assert.ok(
+      at >= 0,
+      `README shows what the demo does not print (any more, or here):\n${line}\n\n${printed.join('\n')}`,
+    )
     from = at + 1
   }
 })

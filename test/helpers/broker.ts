@@ -3,6 +3,7 @@
  * send. `check` re-reads everything and holds it against the invariants: each test ends with it.
  */
 import assert from 'node:assert/strict'
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pino from 'pino'
 import type { BrokerOptions, RunningBroker } from '../../services/broker/start.ts'
@@ -177,9 +178,25 @@ export async function openLab(options: LabOptions = {}) {
         by: 'call',
         callId,
       }),
+    /** Ends every connection to the database and lets none in, until the returned function is called. */
+    async cutOff() {
+      const { server } = await testPostgres()
+      const admin = createPool({ url: server.url, max: 1, name: 'admin', log: silent })
+      await admin.query(`alter database ${database.name} allow_connections false`)
+      await admin.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [database.name])
+      return async () => {
+        await admin.query(`alter database ${database.name} allow_connections true`)
+        await admin.end()
+      }
+    },
+    /** Ends every connection of brokers and journals to the database, whatever it is doing. New ones are let in. */
+    async breakConnections() {
+      const text = `select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = $1 and application_name in ('broker', 'holdfast-journal', 'holdfast-append')`
+      await pool.query(text, [database.name])
+    },
     /** Moves a key's operation out of its retention. */
-    expire: (key: string) =>
-      pool.query('update operations set expires_ms = now_ms() - 1 where key = $1', [key]),
+    expire: (key: string) => pool.query('update operations set expires_ms = now_ms() - 1 where key = $1', [key]),
     check: () => check(pool, upstream.sent, replies),
     async [Symbol.asyncDispose]() {
       upstream.release()
@@ -204,7 +221,15 @@ type Shared = {
 
 /** One broker with connections of its own, as a process of its own has them. */
 export async function openBroker(shared: Shared, options: LabOptions): Promise<TestBroker> {
-  const { concurrency = 16, queue = 256, rules, db = pool => pool, consume = true, journalLeaseMs, ...brokerOptions } = options
+  const {
+    concurrency = 16,
+    queue = 256,
+    rules,
+    db = pool => pool,
+    consume = true,
+    journalLeaseMs,
+    ...brokerOptions
+  } = options
   const pool = createPool({ url: shared.url, max: 5, name: 'broker', log: silent, settings: byKeySettings })
   const journal = await createPostgresJournal({
     url: shared.url,
@@ -278,6 +303,7 @@ export function createUpstream() {
   const plans = new Map<string, Behaviour[]>()
   const beforeSending = new Map<string, (request: AttemptRequest) => Promise<unknown>>()
   const released = new AbortController()
+  setMaxListeners(0, released.signal)
   const keyOf = ({ meta }: AttemptRequest) => String(meta?.key)
 
   return {
@@ -333,6 +359,33 @@ async function timeout(ms: number, released: AbortSignal): Promise<Seen> {
 /** Hangs until the lab is closed or the attempt's time-out passes. */
 export const hang: Behaviour = () => new Promise(() => {})
 
+/** `before`: not executed; `after`: executed and not acknowledged; `later`: not acknowledged, and executed some time after. */
+export type Fault = { readonly name: string; readonly hit: number; readonly when: 'before' | 'after' | 'later' }
+
+/** Breaks the named statements on their n-th use, as a connection that is lost does. `struck` has the faults that came. */
+export function faulty(faults: readonly Fault[]) {
+  const struck: Fault[] = []
+  const hits = new Map<string, number>()
+  const broken = () => new Error('Connection terminated unexpectedly')
+  const db = (pool: Queryable): Queryable => ({
+    async query<Result extends object>(
+      statement: string | { name: string; text: string },
+      values?: readonly unknown[],
+    ) {
+      const name = typeof statement === 'string' ? '' : statement.name
+      const hit = (hits.get(name) ?? 0) + 1
+      hits.set(name, hit)
+      const fault = faults.find(each => each.name === name && each.hit === hit)
+      if (fault === undefined) return pool.query<Result>(statement, values)
+      struck.push(fault)
+      if (fault.when === 'after') await pool.query<Result>(statement, values)
+      if (fault.when === 'later') setTimeout(() => void pool.query<Result>(statement, values).catch(() => {}), 25)
+      throw broken()
+    },
+  })
+  return { db, struck }
+}
+
 type OutcomeReply = Extract<Reply, { kind: 'outcome' }>
 
 export async function outcome(reply: Promise<Reply>): Promise<OutcomeReply> {
@@ -372,8 +425,8 @@ const readRow = async (pool: Pool, key: string): Promise<Row | undefined> =>
 export type EventRow = { id: string; type: string; data: Record<string, unknown>; place: 'journal' | 'outbox' }
 
 /** Every event, wherever it is on its way. */
-async function readEvents(pool: Pool): Promise<EventRow[]> {
-  const { rows } = await pool.query<{ headers: string; value: string; place: 'journal' | 'outbox' }>(
+async function readEvents(on: Pick<Pool, 'query'>): Promise<EventRow[]> {
+  const { rows } = await on.query<{ headers: string; value: string; place: 'journal' | 'outbox' }>(
     `select headers, value, 'journal' as place from journal_records where topic = $1
      union all select headers, value, 'outbox' from outbox where topic = $1`,
     [topics.events.name],
@@ -384,14 +437,27 @@ async function readEvents(pool: Pool): Promise<EventRow[]> {
   })
 }
 
+/** Rows and events of one moment. */
+async function readAll(pool: Pool) {
+  const client = await pool.connect()
+  try {
+    await client.query('begin isolation level repeatable read')
+    const { rows } = await client.query<Row>(`select ${rowColumns} from operations where state <> 'fence'`)
+    const joins = await client.query<{ call_id: string; how: string }>('select call_id, how from handled_commands')
+    const events = await readEvents(client)
+    await client.query('commit')
+    return { rows, joins: joins.rows, events }
+  } finally {
+    client.release()
+  }
+}
+
 /**
  * I1, I2, I3, I4, I5, I8 over everything that happened: sends, rows, events and replies.
  * @throws AssertionError naming the operation
  */
 async function check(pool: Pool, sent: readonly Sent[], replies: readonly Reply[]): Promise<void> {
-  const { rows } = await pool.query<Row>(`select ${rowColumns} from operations where state <> 'fence'`)
-  const { rows: joins } = await pool.query<{ call_id: string; how: string }>('select call_id, how from handled_commands')
-  const events = await readEvents(pool)
+  const { rows, joins, events } = await readAll(pool)
   const sends = new Map<string, number>()
   for (const { callId } of sent) sends.set(callId, (sends.get(callId) ?? 0) + 1)
 
@@ -405,7 +471,11 @@ async function check(pool: Pool, sent: readonly Sent[], replies: readonly Reply[
 
 function checkOperation(
   row: Row,
-  { events, sends, replies }: { events: readonly EventRow[]; sends: ReadonlyMap<string, number>; replies: readonly Reply[] },
+  {
+    events,
+    sends,
+    replies,
+  }: { events: readonly EventRow[]; sends: ReadonlyMap<string, number>; replies: readonly Reply[] },
 ): void {
   const name = `${row.key} (${row.operation_id})`
   if (row.state === 'not_executed') assert.equal(sends.get(row.call_id), undefined, `I3: ${name} was sent`)
@@ -461,7 +531,11 @@ function checkIds(events: readonly EventRow[]): void {
 }
 
 /** Repeats `look` until it returns something, for at most `withinMs`. */
-export async function eventually<T>(look: () => Promise<T | undefined>, what: () => string, withinMs = 12_000): Promise<T> {
+export async function eventually<T>(
+  look: () => Promise<T | undefined>,
+  what: () => string,
+  withinMs = 12_000,
+): Promise<T> {
   const until = performance.now() + withinMs
   for (;;) {
     const found = await look()

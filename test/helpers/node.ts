@@ -90,7 +90,13 @@ export async function startNode({ yaml, env = {} }: { yaml: string; env?: Record
     return code ?? -1
   }
 
-  await start()
+  try {
+    await start()
+  } catch (error) {
+    await end('SIGTERM')
+    rmSync(folder, { recursive: true, force: true })
+    throw error
+  }
   return {
     folder,
     ready: readyFile,

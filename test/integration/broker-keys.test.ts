@@ -50,7 +50,7 @@ test('of two calls for one change under two keys in one batch one is sent, the o
 })
 
 test('twins at two brokers at once are one dispatch (I5)', async () => {
-  await using lab = await openLab()
+  await using lab = await openLab({ concurrency: 64 })
   const [one, two] = [await lab.start({ consume: false }), await lab.start({ consume: false })]
   for (let pair = 0; pair < 20; pair += 1) {
     const args = { pair }
@@ -121,7 +121,12 @@ test('a key with another change behind it conflicts and is not sent (I5)', async
   const broker = await lab.start({ consume: false })
   const [one, other] = [lab.submitOf('key', { args: { amount: 1 } }), lab.submitOf('key', { args: { amount: 2 } })]
   await broker.deliver(one, other)
-  assert.equal(told(await lab.replyTo(other.callId)).split(' ').at(-1), 'idempotency_conflict')
+  assert.equal(
+    told(await lab.replyTo(other.callId))
+      .split(' ')
+      .at(-1),
+    'idempotency_conflict',
+  )
   assert.equal(lab.upstream.count('key'), 1)
   await lab.check()
 })
@@ -151,7 +156,11 @@ test('a first command that is redelivered while its reopened key runs again is n
   const answered = new Promise<typeof done>(resolve => {
     open = () => resolve(done)
   })
-  lab.upstream.plan('key', () => refused, () => answered)
+  lab.upstream.plan(
+    'key',
+    () => refused,
+    () => answered,
+  )
   const [first, second] = [lab.submitOf('key'), lab.submitOf('key')]
   await broker.deliver(first)
   await lab.rowIn('key', 'not_executed')
@@ -191,7 +200,16 @@ test('a replay gives the recorded bytes, big integers and spaces included (I10)'
   const second = await (await lab.submit('key')).reply()
   assert.equal(told(second), 'replayed succeeded')
   assert.equal(second.record.answer?.raw, raw)
-  assert.equal((await broker.running.port.outcome({ viewer: { tenant: 'tenant', keyspace: 'agent' }, by: 'call', callId: first.callId }))?.answer?.raw, raw)
+  assert.equal(
+    (
+      await broker.running.port.outcome({
+        viewer: { tenant: 'tenant', keyspace: 'agent' },
+        by: 'call',
+        callId: first.callId,
+      })
+    )?.answer?.raw,
+    raw,
+  )
   await lab.check()
 })
 

@@ -65,3 +65,12 @@ async function withFolder(work: (around: Around) => Promise<void>): Promise<void
     await removeFolder(folder)
   }
 }
+
+test('a database that a newer Holdfast migrated is refused', () =>
+  withFolder(async ({ pool, folder, file }) => {
+    await file('0001_first.sql', 'select 1')
+    await file('0002_second.sql', 'select 1')
+    await migrate({ pool, log: silent }, folder)
+    await removeFolder(join(folder, '0002_second.sql'))
+    await assert.rejects(migrate({ pool, log: silent }, folder), /migrated by a newer Holdfast \(0002_second\.sql\)/)
+  }))

@@ -58,9 +58,14 @@ with input as (
 )
 select operation_id from moved`
 
-/** @returns the ids that moved; the others were fenced, or their intent was refused */
-export async function advanceOperations(db: Queryable, advances: readonly Advance[]): Promise<Set<string>> {
-  const rows = advances.map(({ event, answer, handled, ...advance }) => ({
+/**
+ * Of several advances of one operation only the first is tried: an update takes one row of its input per target, and
+ * the statement could not say which one it was.
+ * @returns for each whether it moved; the others were fenced, or their intent was refused
+ */
+export async function advanceOperations(db: Queryable, advances: readonly Advance[]): Promise<boolean[]> {
+  const firsts = new Map(advances.toReversed().map(advance => [advance.operationId, advance]))
+  const rows = [...firsts.values()].map(({ event, answer, handled, ...advance }) => ({
     operation_id: advance.operationId,
     expected_sequence: advance.expectedSequence,
     ...advance.changing,
@@ -73,5 +78,6 @@ export async function advanceOperations(db: Queryable, advances: readonly Advanc
     ...recordColumns(event),
   }))
   const result = await db.query<{ operation_id: string }>({ name: 'advance', text }, [JSON.stringify(rows)])
-  return new Set(result.rows.map(row => row.operation_id))
+  const moved = new Set(result.rows.map(row => row.operation_id))
+  return advances.map(advance => firsts.get(advance.operationId) === advance && moved.has(advance.operationId))
 }

@@ -16,6 +16,8 @@ export type Claim = {
   readonly change: string
   /** The guard is on: any live row with the same change refuses this one. */
   readonly checkTwins: boolean
+  /** Of live rows with the same change, one for each slot. */
+  readonly twinSlot: string
   readonly changing: Changing
   readonly firstSeenMs: number
   readonly dispatchByMs: number
@@ -57,7 +59,7 @@ const text = `
 with input as (
   select * from json_to_recordset($1::json) as i (
     ${identity.map(column => `${column} text`).join(', ')},
-    fingerprint text, change text, check_twins bool, ${changingDefinitions}, first_seen_ms bigint, send_by_ms bigint,
+    fingerprint text, change text, check_twins bool, twin_slot text, ${changingDefinitions}, first_seen_ms bigint, send_by_ms bigint,
     retention_ms bigint, topic text, partition int, record_key text, headers text, value text)
 ), live as (
   select owner from owners where owner = $2 and lease_until_ms > now_ms()
@@ -65,7 +67,7 @@ with input as (
   insert into operations (${identity.join(', ')}, fingerprint, change, twin_slot, ${changingColumns.join(', ')},
     first_seen_ms, retention_ms)
   select i.operation_id, decode(i.scope, 'hex'), i.tenant, i.keyspace, i.server, i.key, i.tool, i.agent, i.conversation,
-    decode(i.fingerprint, 'hex'), decode(i.change, 'hex'), case when i.check_twins then '' else i.operation_id end, ${changing},
+    decode(i.fingerprint, 'hex'), decode(i.change, 'hex'), i.twin_slot, ${changing},
     i.first_seen_ms, i.retention_ms
   from input i
     left join lateral (select true as yes from handled_commands h where h.call_id = i.operation_id limit 1) handled on true
@@ -104,6 +106,7 @@ export async function claimOperations(db: Queryable, owner: string, claims: read
     fingerprint: claim.fingerprint,
     change: claim.change,
     check_twins: claim.checkTwins,
+    twin_slot: claim.twinSlot,
     ...values,
     first_seen_ms: claim.firstSeenMs,
     send_by_ms: claim.dispatchByMs,

@@ -83,7 +83,7 @@ export async function claimFenced(db: Queryable, owner: string, claim: Claim, re
     claim.agent,
     claim.conversation ?? null,
     claim.fingerprint,
-    claim.checkTwins ? '' : claim.operationId,
+    claim.twinSlot,
     claim.firstSeenMs,
     claim.retentionMs,
     receivedMs,

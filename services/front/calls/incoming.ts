@@ -33,7 +33,10 @@ type Fields = { readonly [name: string]: Json }
 export const metaOf = ({ params }: Pick<Incoming, 'params'>): Fields => (isObject(params._meta) ? params._meta : {})
 
 const shortText = (value: unknown): string | undefined =>
-  typeof value === 'string' && value !== '' && value.length <= maxNameLength ? value : undefined
+  typeof value === 'string' && value !== '' && value.length <= maxNameLength ? storable(value) : undefined
+
+/** These names are for people to read: what PostgreSQL cannot hold (NUL, half surrogates) must not cost anybody the call. */
+const storable = (text: string) => text.replaceAll(/\0|\p{Surrogate}/gu, '\ufffd')
 
 /** Who calls, as far as the request says. */
 export function callerOf(incoming: Incoming): Caller {

@@ -1,9 +1,22 @@
 /** The data folder: one Holdfast at a time, and the secrets that live in it. */
 import { randomBytes } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../../shared/errors.ts'
+
+/** @throws ConfigError when it cannot be made or written to */
+export function makeDataFolder(dataDir: string): void {
+  try {
+    mkdirSync(dataDir, { recursive: true })
+    accessSync(dataDir, constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    throw new ConfigError([`the data folder ${dataDir} cannot be used (${code}): correct it, or set HOLDFAST_DATA to another`], {
+      cause,
+    })
+  }
+}
 
 /**
  * Takes the folder for this process. A lock left by a process that is gone is taken over; process ids are reused, so a
@@ -11,7 +24,7 @@ import { ConfigError } from '../../shared/errors.ts'
  * @returns release, to be called last
  */
 export function lockDataFolder(dataDir: string): () => void {
-  mkdirSync(dataDir, { recursive: true })
+  makeDataFolder(dataDir)
   const path = join(dataDir, 'lock')
   const mine = `${path}.${process.pid}`
   writeFileSync(mine, JSON.stringify({ pid: process.pid, startedAt: startTimeOf(process.pid) }))

@@ -1,3 +1,4 @@
+import { openSync } from 'node:fs'
 import pino, { type Logger } from 'pino'
 
 /**
@@ -8,7 +9,8 @@ export function createLog(file: string): Logger {
   const level = process.env['HOLDFAST_LOG'] ?? 'info'
   const terminal = { write: (line: string) => void process.stderr.write(oneLine(line)) }
   const streams = [
-    { level, stream: pino.destination({ dest: file, mkdir: true, sync: false }) },
+    // Opened at once: pino opens by name later, and throws when the process ends before that.
+    { level, stream: pino.destination({ dest: openSync(file, 'a'), sync: false }) },
     { level: 'warn', stream: terminal },
   ]
   return pino({ level, base: null }, pino.multistream(streams as Parameters<typeof pino.multistream>[0]))

@@ -1,8 +1,8 @@
 /** `npm start`: configuration, start, wait, stop. */
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { readEnvironment } from '../../shared/config/environment.ts'
 import { banner } from './banner.ts'
+import { makeDataFolder } from './data-folder.ts'
 import { explainFailure } from './failure.ts'
 import { createLog } from './log.ts'
 import { untilSignal } from './signals.ts'
@@ -12,7 +12,7 @@ const startedAt = performance.now()
 try {
   const signal = untilSignal()
   const environment = readEnvironment(process.env)
-  mkdirSync(environment.dataDir, { recursive: true })
+  makeDataFolder(environment.dataDir)
   const logFile = join(environment.dataDir, 'holdfast.log')
   const log = createLog(logFile)
   process.stdout.write('Holdfast is starting …\n')

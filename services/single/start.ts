@@ -11,7 +11,7 @@ import type { Environment, Variables } from '../../shared/config/environment.ts'
 import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts'
 import { checkRenames } from '../../shared/config/renames.ts'
 import { agentSettings, serverAddresses } from '../../shared/config/settings.ts'
-import { ConfigError } from '../../shared/errors.ts'
+import { ConfigError, UnavailableError } from '../../shared/errors.ts'
 import { createPostgresJournal } from '../../shared/journal/postgres/journal.ts'
 import { createOutboxRelay } from '../../shared/journal/postgres/outbox.ts'
 import { topics } from '../../shared/journal/topics.ts'
@@ -20,7 +20,7 @@ import { loadDevKey } from '../../shared/policy/dev-key.ts'
 import { createDatabaseClock } from '../../shared/postgres/clock.ts'
 import { startEmbeddedPostgres } from '../../shared/postgres/embedded.ts'
 import { migrate } from '../../shared/postgres/migrate.ts'
-import { byKeySettings, createPool } from '../../shared/postgres/pool.ts'
+import { byKeySettings, createPool, type Queryable } from '../../shared/postgres/pool.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
 import { auditConfig, clickhouseAt } from '../audit/config.ts'
 import { start as startAudit } from '../audit/start.ts'
@@ -100,6 +100,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   writePrivate(dataDir, 'postgres.json', { url: database })
   const pool = createPool({ url: database, name: 'holdfast', max: 16, log, settings: byKeySettings })
   closers.push(() => pool.end())
+  await reach(pool)
   await migrate({ pool, log })
   refuseOrphans(config, await readLiveScopes(pool))
   const databaseClock = createDatabaseClock(pool)
@@ -187,6 +188,17 @@ async function startPostgres(dataDir: string, log: Logger, closers: Array<() => 
   const postgres = await startEmbeddedPostgres({ dataDir: join(dataDir, 'postgres'), log })
   closers.push(() => postgres.stop())
   return postgres.url
+}
+
+/** Only a database of the operator's own can fail here; `pg` tells the reason and never the password. */
+async function reach(pool: Queryable): Promise<void> {
+  try {
+    await pool.query('select 1')
+  } catch (cause) {
+    const { message, code } = cause as { message?: string; code?: string }
+    const why = message || code || String(cause)
+    throw new UnavailableError('postgres', `the database does not answer (${why}): start it, or correct DATABASE_URL.`, { cause })
+  }
 }
 
 /** A rename that would make repeated calls run again is refused before anything is served. */

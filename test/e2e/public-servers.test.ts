@@ -142,10 +142,10 @@ for (const era of eras) {
   })
 }
 
-/** The filesystem server's own process: the argument names its folder. */
+/** The filesystem server's own process, not the shell that guards it: the argument names its folder. */
 function childOf(folder: string): number {
   const lines = execFileSync('ps', ['-ww', '-eo', 'pid=,args='], { encoding: 'utf8' }).split('\n')
-  const found = lines.filter(line => line.includes(filesystem) && line.includes(folder))
+  const found = lines.filter(line => /^ *\d+ node /.test(line) && line.includes(filesystem) && line.includes(folder))
   assert.equal(found.length, 1, found.join('\n'))
   return Number.parseInt(found[0] as string, 10)
 }

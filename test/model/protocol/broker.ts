@@ -75,7 +75,7 @@ export function* handleSubmit(world: World, process: Process, record: SubmitReco
     yield
     if (event === undefined) {
       if (answer.kind === 'own') throw new Error('a submit was dropped')
-      store.join(callId, { key, how: answer.kind })
+      if (!store.join(callId, { key, how: answer.kind })) continue
       if (answer.kind === 'conflicted') return law.refused(callId)
       return wait(world, process, callId, standing.row as Row)
     }

@@ -60,6 +60,10 @@ export function createStore({ clock, law, broken }: { clock: { now: number }; la
       isTwin(twin, { fingerprint: operation.fingerprint, after: afterCall(key) }),
     )
 
+  /** The same call may be in the hands of two processes: who comes second finds that it was handled, whatever it read. */
+  const wasHandled = (callId: string | undefined): boolean =>
+    !broken.handled && callId !== undefined && handled.has(callId)
+
   const keep = (row: Row, before: Operation | undefined, { event, callId }: Move): void => {
     rows.set(row.key, row)
     row.events.push(event)
@@ -83,11 +87,11 @@ export function createStore({ clock, law, broken }: { clock: { now: number }; la
       }
     },
 
-    /** Inserts the row of a key. False when the key is held, a fence came in between, the change has a twin, or the lease is over. */
+    /** Inserts the row of a key. False when the key is held, a fence came in between, the change has a twin, the call was handled, or the lease is over. */
     claim: (move: Move, seenFence: number | undefined): boolean => {
       const { key, operation, owner } = move
       const fencedSince = !broken.fence && fences.get(key) !== seenFence
-      if (rows.has(key) || fencedSince || violatesTwins(move) || !isLive(owner)) return false
+      if (rows.has(key) || fencedSince || violatesTwins(move) || wasHandled(move.callId) || !isLive(owner)) return false
       keep({ key, operation, raw: undefined, events: [] }, undefined, move)
       return true
     },
@@ -95,7 +99,7 @@ export function createStore({ clock, law, broken }: { clock: { now: number }; la
     /** Moves a row from the version it was decided on; false when it has another one by now. */
     advance: (move: Move, expectedSequence: number): boolean => {
       const row = rows.get(move.key)
-      if (row === undefined || !isLive(move.owner)) return false
+      if (row === undefined || wasHandled(move.callId) || !isLive(move.owner)) return false
       const before = row.operation
       if (!broken.sequence && before.sequence !== expectedSequence) return false
       if (!twinStates.includes(before.state) && violatesTwins(move)) return false
@@ -106,9 +110,11 @@ export function createStore({ clock, law, broken }: { clock: { now: number }; la
       return true
     },
 
-    /** Remembers how a call that moved nothing was handled; the first memory stays. */
-    join: (callId: string, memory: Handled): void => {
-      if (!handled.has(callId)) handled.set(callId, memory)
+    /** Remembers how a call that moved nothing was handled; false when it was handled before, and the record answers. */
+    join: (callId: string, memory: Handled): boolean => {
+      if (wasHandled(callId)) return false
+      handled.set(callId, memory)
+      return true
     },
 
     isHandled: (callId: string): boolean => handled.has(callId),

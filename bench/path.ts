@@ -31,10 +31,16 @@ try {
   const before = cpuMsOf(node.pid)
   const own = await load(through, milliseconds)
   const cpu = (cpuMsOf(node.pid) - before) / own.calls
-  console.log(`direct    ${base.perSecond.toFixed(0)} calls/s, p50 ${base.p50.toFixed(1)} ms, p99 ${base.p99.toFixed(1)} ms`)
-  console.log(`holdfast  ${own.perSecond.toFixed(0)} calls/s, p50 ${own.p50.toFixed(1)} ms, p99 ${own.p99.toFixed(1)} ms`)
+  console.log(
+    `direct    ${base.perSecond.toFixed(0)} calls/s, p50 ${base.p50.toFixed(1)} ms, p99 ${base.p99.toFixed(1)} ms`,
+  )
+  console.log(
+    `holdfast  ${own.perSecond.toFixed(0)} calls/s, p50 ${own.p50.toFixed(1)} ms, p99 ${own.p99.toFixed(1)} ms`,
+  )
   console.log(`ratio     ${(own.perSecond / base.perSecond).toFixed(2)} with ${sessions} sessions`)
-  console.log(`CPU       ${cpu.toFixed(2)} ms per call in Holdfast's process (front, broker, audit and the history's engine)`)
+  console.log(
+    `CPU       ${cpu.toFixed(2)} ms per call in Holdfast's process (front, broker, audit and the history's engine)`,
+  )
 } finally {
   await node[Symbol.asyncDispose]()
   await lab.stop()

@@ -53,8 +53,8 @@ let missed = 0
 for (const { callers, target } of cases) {
   const runs = []
   for (let round = 0; round < rounds; round += 1) {
-    const base = await load(callers, floor.write)
-    runs.push({ base, own: await load(callers, holdfast.write) })
+    const base = await load(callers, () => floor.write())
+    runs.push({ base, own: await load(callers, () => holdfast.write()) })
   }
   // The middle run by its ratio: the machine is shared, and one bad round says nothing.
   runs.sort((a, b) => a.own.perSecond / a.base.perSecond - b.own.perSecond / b.base.perSecond)
@@ -75,7 +75,9 @@ for (const { callers, target } of cases) {
   )
 }
 const { rows, seconds } = await holdfast.settled()
-console.log(`history: ${rows} events of ${holdfast.written()} writes, complete ${seconds.toFixed(1)} s after the last answer`)
+console.log(
+  `history: ${rows} events of ${holdfast.written()} writes, complete ${seconds.toFixed(1)} s after the last answer`,
+)
 await holdfast.stop()
 await pool.end()
 await postgres.stop()
@@ -219,5 +221,3 @@ async function openHoldfast() {
     },
   }
 }
-
-

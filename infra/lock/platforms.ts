@@ -48,7 +48,10 @@ export function entryOf({ name, version, dev }: Missing): Entry {
 }
 
 const oses = [
-  ...['android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'aix', 'win32'].map(os => ({ word: os, os })),
+  ...['android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'aix', 'win32'].map(os => ({
+    word: os,
+    os,
+  })),
   { word: 'windows', os: 'win32' },
 ]
 const cpus = ['arm64', 'x64', 'ia32', 'arm', 'riscv64', 'ppc64', 's390x', 'loong64', 'mips64el']

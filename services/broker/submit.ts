@@ -221,7 +221,7 @@ const stays = (done: Promise<Outcome>): Handling => ({ moves: false, done })
 
 /** Why this call did not win, and what follows. */
 function lookAt(broker: Broker, command: SubmitCommand, scope: string, standing: Standing): Handling {
-  const { row, handled, twins } = standing
+  const { row, handled, isTaken, twins } = standing
   const operation = row && operationOf(row)
   if (row !== undefined && operation !== undefined) {
     if (operation.operationId === command.callId || operation.callId === command.callId) {
@@ -230,6 +230,7 @@ function lookAt(broker: Broker, command: SubmitCommand, scope: string, standing:
   }
   if (handled !== undefined) return stays(answerRedelivered(broker, command, handled))
   if (row !== undefined && operation !== undefined) return onExisting(broker, command, row, operation, twins)
+  if (isTaken) return stays(rejectTaken(broker, command))
   const checkTwins = !allowsTwins(broker, command)
   const twin = checkTwins ? twinOf(command, twins) : undefined
   if (twin !== undefined) return stays(join(broker, command, twin, { how: 'conflicted', code: 'possible_duplicate' }))
@@ -238,6 +239,13 @@ function lookAt(broker: Broker, command: SubmitCommand, scope: string, standing:
   if (row === undefined && guard === checkTwins) return moves(Promise.resolve('again'))
   const options = { checkTwins: guard, twinSlot: twinSlotOf(broker, command, twins), ...(row && { fence: row }) }
   return moves(tryClaim(broker, command, scope, options).then(({ won }) => (won ? 'handled' : 'again')))
+}
+
+/** It can never claim, and must not hold up what comes behind it. */
+async function rejectTaken(broker: Broker, command: SubmitCommand): Promise<Outcome> {
+  const reason = 'its callId is the operation of another key'
+  await reject(broker, { reference: command.callId, reason, value: JSON.stringify(command) }, broker.stopping)
+  return 'handled'
 }
 
 /**

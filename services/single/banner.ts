@@ -2,7 +2,14 @@ import type { Single } from './start.ts'
 
 /** What `npm start` prints when it is ready: everything a newcomer needs for the first minute. */
 export function banner(
-  { mcp, outcomes, sql, key, isExample, config }: Pick<Single, 'mcp' | 'outcomes' | 'sql' | 'key' | 'isExample' | 'config'>,
+  {
+    mcp,
+    outcomes,
+    sql,
+    key,
+    isExample,
+    config,
+  }: Pick<Single, 'mcp' | 'outcomes' | 'sql' | 'key' | 'isExample' | 'config'>,
   { seconds, logFile }: { seconds: number; logFile: string },
 ): string {
   return `

@@ -1,7 +1,17 @@
 /** The data folder: one Holdfast at a time, and the secrets that live in it. */
 import { randomBytes } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
-import { accessSync, chmodSync, constants, existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../../shared/errors.ts'
 
@@ -12,9 +22,12 @@ export function makeDataFolder(dataDir: string): void {
     accessSync(dataDir, constants.W_OK | constants.X_OK)
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
-    throw new ConfigError([`the data folder ${dataDir} cannot be used (${code}): correct it, or set HOLDFAST_DATA to another`], {
-      cause,
-    })
+    throw new ConfigError(
+      [`the data folder ${dataDir} cannot be used (${code}): correct it, or set HOLDFAST_DATA to another`],
+      {
+        cause,
+      },
+    )
   }
 }
 

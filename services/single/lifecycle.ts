@@ -13,7 +13,15 @@ export async function recordStart({ journal, clock, ids }: Deps, policyVersion: 
   const record = async (type: EventName, sequence: number) => {
     const time = new Date(clock.now()).toISOString()
     await journal.append([
-      eventRecord({ type, stream: `service/${run}`, sequence, time, source: 'holdfast/single', tenant: '', policyVersion }),
+      eventRecord({
+        type,
+        stream: `service/${run}`,
+        sequence,
+        time,
+        source: 'holdfast/single',
+        tenant: '',
+        policyVersion,
+      }),
     ])
   }
   await record('service.started', 1)

@@ -197,14 +197,19 @@ async function reach(pool: Queryable): Promise<void> {
   } catch (cause) {
     const { message, code } = cause as { message?: string; code?: string }
     const why = message || code || String(cause)
-    throw new UnavailableError('postgres', `the database does not answer (${why}): start it, or correct DATABASE_URL.`, { cause })
+    throw new UnavailableError(
+      'postgres',
+      `the database does not answer (${why}): start it, or correct DATABASE_URL.`,
+      { cause },
+    )
   }
 }
 
 /** A rename that would make repeated calls run again is refused before anything is served. */
 function refuseOrphans(config: Config, scopes: Array<{ keyspace: string; server: string }>): void {
   const problems = checkRenames(config, scopes)
-  if (problems.length > 0) throw new ConfigError([
+  if (problems.length > 0)
+    throw new ConfigError([
       ...problems.map(problem => `${config.path}: ${problem}`),
       'To start afresh beside what is kept, set HOLDFAST_DATA to another folder.',
     ])

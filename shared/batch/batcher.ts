@@ -38,7 +38,8 @@ export function createBatcher<Input, Output>(
     itemsInFlight += batch.length
     try {
       const outputs = await flush(batch.map(entry => entry.item))
-      if (outputs.length !== batch.length) throw new Error(`flush returned ${outputs.length} results for ${batch.length} items`)
+      if (outputs.length !== batch.length)
+        throw new Error(`flush returned ${outputs.length} results for ${batch.length} items`)
       batch.forEach((entry, index) => entry.resolve(outputs[index] as Output))
     } catch (error) {
       for (const entry of batch) entry.reject(error)

@@ -24,22 +24,46 @@ const notClaimed = 'This request was not accepted; earlier ones with this key ma
 
 export const codes = {
   // Outcomes: not_executed
-  deadline_passed: outcome('The call waited longer than it may before it was sent.', nothingSent, 'Repeat it with the same key.'),
-  queue_full: outcome('Too many accepted calls wait for this server.', nothingSent, 'Repeat it with the same key after retryAfterMs.'),
-  cancelled: outcome('The caller cancelled before anything was sent.', nothingSent, 'Repeat it with the same key if it is wanted after all.'),
-  owner_gone: outcome('The process that held the call stopped before it sent anything.', nothingSent, 'Repeat it with the same key.'),
+  deadline_passed: outcome(
+    'The call waited longer than it may before it was sent.',
+    nothingSent,
+    'Repeat it with the same key.',
+  ),
+  queue_full: outcome(
+    'Too many accepted calls wait for this server.',
+    nothingSent,
+    'Repeat it with the same key after retryAfterMs.',
+  ),
+  cancelled: outcome(
+    'The caller cancelled before anything was sent.',
+    nothingSent,
+    'Repeat it with the same key if it is wanted after all.',
+  ),
+  owner_gone: outcome(
+    'The process that held the call stopped before it sent anything.',
+    nothingSent,
+    'Repeat it with the same key.',
+  ),
   asked_before: outcome(
     'Somebody asked for the outcome of this key and was told not_found before this call was handled.',
     nothingSent,
     'Repeat it with the same key.',
   ),
-  not_sent: outcome('The server could not be reached: no byte of the call was sent.', nothingSent, 'Repeat it with the same key.'),
+  not_sent: outcome(
+    'The server could not be reached: no byte of the call was sent.',
+    nothingSent,
+    'Repeat it with the same key.',
+  ),
   refused_by_upstream: outcome(
     'The server turned the request away before looking at the call (for example 401, 429, an unknown session).',
     'It was not executed.',
     'Repeat it with the same key once the cause is removed.',
   ),
-  approval_refused: outcome('A person refused the call.', nothingSent, 'Do not repeat it; a changed call is a new change with a new key.'),
+  approval_refused: outcome(
+    'A person refused the call.',
+    nothingSent,
+    'Do not repeat it; a changed call is a new change with a new key.',
+  ),
   settled_not_executed: outcome(
     'A person or a probe established that the change did not happen.',
     'This key is closed: the first request may still be on its way, so it is never sent again.',
@@ -69,13 +93,21 @@ export const codes = {
     'It may have happened.',
     'Ask holdfast_outcome; do not send it under a new key.',
   ),
-  upstream_5xx: outcome('The server or a proxy before it answered with a 5xx status.', 'It may have happened.', 'Ask holdfast_outcome.'),
+  upstream_5xx: outcome(
+    'The server or a proxy before it answered with a 5xx status.',
+    'It may have happened.',
+    'Ask holdfast_outcome.',
+  ),
   ambiguous_error: outcome(
     'The server answered with an error that does not say whether the change happened.',
     'It may have happened.',
     'Ask holdfast_outcome; the recorded answer is attached.',
   ),
-  unreadable_answer: outcome('The server answered something that is not a valid MCP result.', 'It may have happened.', 'Ask holdfast_outcome.'),
+  unreadable_answer: outcome(
+    'The server answered something that is not a valid MCP result.',
+    'It may have happened.',
+    'Ask holdfast_outcome.',
+  ),
   dispatcher_lost: outcome(
     'The process that sent the call stopped before it recorded an answer.',
     'It may have happened.',
@@ -112,37 +144,127 @@ export const codes = {
     'Use a new key for a new change.',
     410,
   ),
-  idempotency_in_flight: outcome('The first call with this key is still running.', 'Not failed.', 'Ask holdfast_outcome and wait.', 409),
+  idempotency_in_flight: outcome(
+    'The first call with this key is still running.',
+    'Not failed.',
+    'Ask holdfast_outcome and wait.',
+    409,
+  ),
 
   // Refusals before a row: the key is not claimed
-  idempotency_key_required: refusal(400, 'A write needs an idempotency key and the call carried none.', notClaimed, 'Add idempotency_key: a name for this one intended change.'),
-  idempotency_key_invalid: refusal(400, 'The key is empty, longer than 255 characters, or not printable ASCII.', notClaimed, 'Use 1 to 255 printable ASCII characters.'),
-  idempotency_key_disagrees: refusal(400, 'Two places in the request carry different keys.', notClaimed, 'Send one key.'),
-  invalid_arguments: refusal(400, "The arguments do not fit the tool's schema.", notClaimed, 'Correct the arguments named in the message.'),
-  lossy_json: refusal(400, 'The request holds JSON that would not survive a round trip (duplicate names, numbers beyond double precision, lone surrogates).', notClaimed, 'Send large numbers as strings and each name once.'),
-  unknown_tool: refusal(404, 'There is no tool of this name here.', notClaimed, 'List the tools and use an exact name.'),
-  denied: refusal(403, 'The policy does not allow this agent to call this tool.', notClaimed, 'Ask the operator for a role that allows it; do not try again.'),
-  too_large: refusal(413, 'The call is larger than the body limit, or than the journal takes in one record.', notClaimed, 'Send less in one call.'),
-  draining: refusal(503, 'This Holdfast process is stopping.', notClaimed, 'Repeat with the same key; another process answers.'),
-  journal_unavailable: refusal(503, 'The journal could not be reached, and the call was provably not recorded.', notClaimed, 'Repeat with the same key.'),
+  idempotency_key_required: refusal(
+    400,
+    'A write needs an idempotency key and the call carried none.',
+    notClaimed,
+    'Add idempotency_key: a name for this one intended change.',
+  ),
+  idempotency_key_invalid: refusal(
+    400,
+    'The key is empty, longer than 255 characters, or not printable ASCII.',
+    notClaimed,
+    'Use 1 to 255 printable ASCII characters.',
+  ),
+  idempotency_key_disagrees: refusal(
+    400,
+    'Two places in the request carry different keys.',
+    notClaimed,
+    'Send one key.',
+  ),
+  invalid_arguments: refusal(
+    400,
+    "The arguments do not fit the tool's schema.",
+    notClaimed,
+    'Correct the arguments named in the message.',
+  ),
+  lossy_json: refusal(
+    400,
+    'The request holds JSON that would not survive a round trip (duplicate names, numbers beyond double precision, lone surrogates).',
+    notClaimed,
+    'Send large numbers as strings and each name once.',
+  ),
+  unknown_tool: refusal(
+    404,
+    'There is no tool of this name here.',
+    notClaimed,
+    'List the tools and use an exact name.',
+  ),
+  denied: refusal(
+    403,
+    'The policy does not allow this agent to call this tool.',
+    notClaimed,
+    'Ask the operator for a role that allows it; do not try again.',
+  ),
+  too_large: refusal(
+    413,
+    'The call is larger than the body limit, or than the journal takes in one record.',
+    notClaimed,
+    'Send less in one call.',
+  ),
+  draining: refusal(
+    503,
+    'This Holdfast process is stopping.',
+    notClaimed,
+    'Repeat with the same key; another process answers.',
+  ),
+  journal_unavailable: refusal(
+    503,
+    'The journal could not be reached, and the call was provably not recorded.',
+    notClaimed,
+    'Repeat with the same key.',
+  ),
   journal_doubtful: refusal(
     503,
     'The journal did not acknowledge the call: it may be recorded and may still run.',
     'It may happen. The same key finds it.',
     'Ask holdfast_outcome with this key, or repeat with the same key.',
   ),
-  too_many_waiting: refusal(429, 'Too many calls are waiting on this front.', notClaimed, 'Repeat with the same key after retryAfterMs.'),
-  server_unavailable: refusal(503, 'The server behind this tool cannot be reached.', 'Nothing was sent.', 'Try again later.'),
+  too_many_waiting: refusal(
+    429,
+    'Too many calls are waiting on this front.',
+    notClaimed,
+    'Repeat with the same key after retryAfterMs.',
+  ),
+  server_unavailable: refusal(
+    503,
+    'The server behind this tool cannot be reached.',
+    'Nothing was sent.',
+    'Try again later.',
+  ),
 
   // The HTTP API
-  not_found: refusal(404, 'No call with this key is on record, and none received before this question will run.', 'It did not happen under this key.', 'Send it, with this key.'),
-  unauthorized: refusal(401, 'The API key is missing, wrong or revoked.', notClaimed, 'Send Authorization: Bearer <key>; holdfast keys create makes one.'),
+  not_found: refusal(
+    404,
+    'No call with this key is on record, and none received before this question will run.',
+    'It did not happen under this key.',
+    'Send it, with this key.',
+  ),
+  unauthorized: refusal(
+    401,
+    'The API key is missing, wrong or revoked.',
+    notClaimed,
+    'Send Authorization: Bearer <key>; holdfast keys create makes one.',
+  ),
   auth_unavailable: refusal(503, 'API keys cannot be checked now.', notClaimed, 'Repeat with the same key.'),
-  origin_refused: refusal(403, 'The Host or Origin header names a site that may not call this Holdfast.', notClaimed, 'Call it by the address it is bound to, not from a web page of another site.'),
-  internal: refusal(500, 'Holdfast failed at something of its own.', 'Nothing is said about the call: it may have run.', 'Ask holdfast_outcome with the same key; the log has the cause.'),
+  origin_refused: refusal(
+    403,
+    'The Host or Origin header names a site that may not call this Holdfast.',
+    notClaimed,
+    'Call it by the address it is bound to, not from a web page of another site.',
+  ),
+  internal: refusal(
+    500,
+    'Holdfast failed at something of its own.',
+    'Nothing is said about the call: it may have run.',
+    'Ask holdfast_outcome with the same key; the log has the cause.',
+  ),
   bad_request: refusal(400, 'The request could not be read.', notClaimed, 'Correct what the message names.'),
   route_not_found: refusal(404, 'There is nothing at this path.', notClaimed, 'See docs/http.md for the paths.'),
-  outcome_unavailable: refusal(503, 'The record could not be read now.', 'Nothing is said about the call.', 'Ask again.'),
+  outcome_unavailable: refusal(
+    503,
+    'The record could not be read now.',
+    'Nothing is said about the call.',
+    'Ask again.',
+  ),
 } as const satisfies Record<string, CodeEntry>
 
 export type Code = keyof typeof codes

@@ -26,7 +26,12 @@ export function requestStateHash(requestState: string | undefined): string {
   return sha256(requestState === undefined ? 'absent' : `state:${requestState}`)
 }
 
-export type Scope = { readonly tenant: string; readonly keyspace: string; readonly server: string; readonly key: string }
+export type Scope = {
+  readonly tenant: string
+  readonly keyspace: string
+  readonly server: string
+  readonly key: string
+}
 
 /** The same change, whatever its key: what the twin guard compares and what an agent that lost its key asks by (hex). */
 export function changeHash(change: Omit<Scope, 'key'> & { readonly fingerprint: string }): string {

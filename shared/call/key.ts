@@ -2,7 +2,8 @@
 
 export const maxKeyLength = 255
 
-export const isValidKey = (key: string): boolean => key.length >= 1 && key.length <= maxKeyLength && /^[\x20-\x7e]+$/.test(key)
+export const isValidKey = (key: string): boolean =>
+  key.length >= 1 && key.length <= maxKeyLength && /^[\x20-\x7e]+$/.test(key)
 
 const afterSuffix = /;after=([0-9A-HJKMNP-TV-Z]{26})$/
 

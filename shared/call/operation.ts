@@ -58,7 +58,11 @@ export type AwaitingInput = Common & {
   /** SHA-256 of the `requestState` that upstream gave with its question. */
   readonly requestStateHash: string
 }
-export type Succeeded = Common & { readonly state: 'succeeded'; readonly finishedAt: number; readonly evidence: Evidence }
+export type Succeeded = Common & {
+  readonly state: 'succeeded'
+  readonly finishedAt: number
+  readonly evidence: Evidence
+}
 export type Failed = Common & {
   readonly state: 'failed'
   readonly finishedAt: number

@@ -19,7 +19,10 @@ export type OutcomeRecord = {
 }
 
 /** `result`: the result member of its JSON-RPC answer; `error`: the error member; `http`: status and excerpt as JSON. */
-export type UpstreamAnswer = { readonly kind: 'result' | 'input_required' | 'error' | 'http' | 'message'; readonly raw: string }
+export type UpstreamAnswer = {
+  readonly kind: 'result' | 'input_required' | 'error' | 'http' | 'message'
+  readonly raw: string
+}
 
 /** How a call was answered, sent to the front that waits for it. */
 export type Reply =

@@ -26,7 +26,12 @@ export const transitions = [
 
   { from: 'awaiting_input', event: 'accepted', to: 'accepted', why: 'answered, waiting for a slot' },
   { from: 'awaiting_input', event: 'dispatched', to: 'executing', why: 'answered: intent of the next round committed' },
-  { from: 'awaiting_input', event: 'lost', to: 'unknown', why: 'the question expired unanswered after something was sent' },
+  {
+    from: 'awaiting_input',
+    event: 'lost',
+    to: 'unknown',
+    why: 'the question expired unanswered after something was sent',
+  },
 
   { from: 'unknown', event: 'succeeded', to: 'succeeded', why: 'evidence settled it' },
   { from: 'unknown', event: 'failed', to: 'failed', why: 'evidence settled it' },

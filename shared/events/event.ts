@@ -18,7 +18,8 @@ export const eventTypes = {
   // an operation's life (stream = operation)
   'call.approval_requested': 'The call waits for a person.',
   'call.accepted': 'The key was claimed; the call waits for a slot.',
-  'call.dispatched': 'The intent was committed: bytes may have been sent from this time on. First event of most writes.',
+  'call.dispatched':
+    'The intent was committed: bytes may have been sent from this time on. First event of most writes.',
   'call.input_required': 'The server asked a question.',
   'call.succeeded': 'The server answered, or named evidence says that it happened.',
   'call.failed': 'The server gave a definite error.',
@@ -30,7 +31,8 @@ export const eventTypes = {
   'call.conflicted': 'A call was refused: same key for another change, or the same change under another key.',
   // questions and evidence
   'call.answered_late': 'An answer came after the outcome was recorded as unknown, or after it was settled.',
-  'call.outcome_queried': 'Somebody asked for an outcome that was not on record; the question went through the journal.',
+  'call.outcome_queried':
+    'Somebody asked for an outcome that was not on record; the question went through the journal.',
   // the service itself
   'key.created': 'An API key was created.',
   'key.revoked': 'An API key was revoked.',
@@ -112,7 +114,8 @@ export type HoldfastEvent = {
   readonly truncated?: readonly string[] | undefined
 }
 
-export const eventId = (event: Pick<HoldfastEvent, 'stream' | 'sequence'>): string => `${event.stream}:${event.sequence}`
+export const eventId = (event: Pick<HoldfastEvent, 'stream' | 'sequence'>): string =>
+  `${event.stream}:${event.sequence}`
 
 /** The wire type of an event name, version 1. */
 export const wireType = (name: EventName): string => `dev.holdfast.${name}.v1`

@@ -3,7 +3,8 @@ import { createHmac } from 'node:crypto'
 import type { Json } from '../call/fingerprint.ts'
 
 /** Names whose values are secrets wherever they stand. */
-const secretName = /pass(word|wd|phrase)?$|secret|token$|authorization|api[-_]?key|credential|private[-_]?key|cvv|cvc|\bpin\b|card[-_]?number|ssn|iban/i
+const secretName =
+  /pass(word|wd|phrase)?$|secret|token$|authorization|api[-_]?key|credential|private[-_]?key|cvv|cvc|\bpin\b|card[-_]?number|ssn|iban/i
 
 export const redactedMark = '[redacted]'
 

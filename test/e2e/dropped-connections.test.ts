@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { type Lab, startLab } from '../helpers/upstream/lab.ts'
-import { type Answer, type ConnectOptions, eventually, type Node, outcomeOf, startNode, textOf } from '../helpers/node.ts'
+import {
+  type Answer,
+  type ConnectOptions,
+  eventually,
+  type Node,
+  outcomeOf,
+  startNode,
+  textOf,
+} from '../helpers/node.ts'
 
 let modern: Lab
 let legacy: Lab
@@ -29,7 +37,12 @@ after(async () => {
 
 /** Cuts the connection of a `tools/call` after 200 ms, as when a train goes into a tunnel: nothing is said to the server. */
 const cutCalls: typeof fetch = (input, init) =>
-  fetch(input, String(init?.body).includes('"tools/call"') ? { ...init, signal: AbortSignal.timeout(200) } : init)
+  fetch(
+    input,
+    typeof init?.body === 'string' && init.body.includes('"tools/call"')
+      ? { ...init, signal: AbortSignal.timeout(200) }
+      : init,
+  )
 
 type Caller = { callTool(call: { name: string; arguments: Record<string, unknown> }): Promise<unknown> }
 const connect = (era: 'modern' | 'legacy', options: ConnectOptions): Promise<Caller> =>
@@ -60,8 +73,12 @@ for (const [era, server] of [
     }
     const effects = lab.effects().slice(before)
     const perKey = new Map<number, number>()
-    for (const { arguments: args } of effects) perKey.set(args['n'] as number, (perKey.get(args['n'] as number) ?? 0) + 1)
-    assert.deepEqual([...perKey.values()], Array.from({ length: drops / 2 }, () => 1))
+    for (const { arguments: args } of effects)
+      perKey.set(args['n'] as number, (perKey.get(args['n'] as number) ?? 0) + 1)
+    assert.deepEqual(
+      [...perKey.values()],
+      Array.from({ length: drops / 2 }, () => 1),
+    )
   })
 }
 
@@ -166,7 +183,9 @@ test('from answer to row in the history the 99th percentile is under 2 s', async
     const answered = performance.now()
     await eventually(
       async () => {
-        const rows = await node.sql(`select state from holdfast.calls where idempotency_key = '${key}' and state = 'succeeded'`)
+        const rows = await node.sql(
+          `select state from holdfast.calls where idempotency_key = '${key}' and state = 'succeeded'`,
+        )
         return rows.length > 0 ? true : undefined
       },
       { what: `the row of ${key}` },

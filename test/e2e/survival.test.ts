@@ -138,12 +138,18 @@ test('Ctrl-C stops within 5 s with exit code 0 and leaves no process behind', as
 })
 
 test('a second Holdfast over the same data folder is refused with one sentence', async () => {
-  const second = startNode({ yaml: readFileSync(join(node.folder, 'holdfast.yaml'), 'utf8'), env: { HOLDFAST_DATA: join(node.folder, 'data') } })
+  const second = startNode({
+    yaml: readFileSync(join(node.folder, 'holdfast.yaml'), 'utf8'),
+    env: { HOLDFAST_DATA: join(node.folder, 'data') },
+  })
   await assert.rejects(second, /the data folder .* is in use by another Holdfast \(process \d+\)/)
 })
 
 test('a port in use is named with its holder and the variable to set', async () => {
   const port = new URL(node.ready().mcp).port
-  const second = startNode({ yaml: readFileSync(join(node.folder, 'holdfast.yaml'), 'utf8'), env: { HOLDFAST_FRONT_PORT: port } })
+  const second = startNode({
+    yaml: readFileSync(join(node.folder, 'holdfast.yaml'), 'utf8'),
+    env: { HOLDFAST_FRONT_PORT: port },
+  })
   await assert.rejects(second, new RegExp(`port ${port} is in use by .*process ${node.pid}.*HOLDFAST_FRONT_PORT`))
 })

@@ -49,6 +49,8 @@ export type LabOptions = BrokerOptions & {
   /** False: commands come by `deliver` only. */
   readonly consume?: boolean
   readonly journalLeaseMs?: number
+  /** How far this broker's estimate of database time is behind. */
+  readonly clockBehindMs?: number
 }
 
 export type TestBroker = {
@@ -228,6 +230,7 @@ export async function openBroker(shared: Shared, options: LabOptions): Promise<T
     db = pool => pool,
     consume = true,
     journalLeaseMs,
+    clockBehindMs = 0,
     ...brokerOptions
   } = options
   const pool = createPool({ url: shared.url, max: 5, name: 'broker', log: silent, settings: byKeySettings })
@@ -257,7 +260,7 @@ export async function openBroker(shared: Shared, options: LabOptions): Promise<T
         lane: (): LaneLimits => ({ concurrency, queue }),
         tool: () => ({ timeoutMs: 10_000, retentionMs: 86_400_000, lateWindowMs: 10_000, allowTwins: false, ...rules }),
       },
-      clock: shared.clock,
+      clock: { now: () => shared.clock.now() - clockBehindMs },
       ids: shared.ids,
       log,
       events: { secret: 'test', maxArgumentsBytes: 10_000 },

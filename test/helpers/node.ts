@@ -69,7 +69,10 @@ export async function startNode({ yaml, env = {} }: { yaml: string; env?: Record
     const spawned = spawnNode()
     child = spawned
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`not ready within ${startLimitMs} ms:\n${printed}`)), startLimitMs)
+      const timer = setTimeout(
+        () => reject(new Error(`not ready within ${startLimitMs} ms:\n${printed}`)),
+        startLimitMs,
+      )
       spawned.stdout?.on('data', () => {
         if (!printed.includes('Holdfast is ready')) return
         clearTimeout(timer)
@@ -156,7 +159,10 @@ async function gone(path: string): Promise<void> {
 }
 
 /** Repeats `look` until it returns something, for at most `withinMs`. */
-export async function eventually<T>(look: () => Promise<T | undefined>, { withinMs = 10_000, what = 'it' } = {}): Promise<T> {
+export async function eventually<T>(
+  look: () => Promise<T | undefined>,
+  { withinMs = 10_000, what = 'it' } = {},
+): Promise<T> {
   const until = performance.now() + withinMs
   for (;;) {
     const found = await look()

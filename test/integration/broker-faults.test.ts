@@ -17,7 +17,6 @@ const statements = [
   'claim_fenced',
   'standing',
   'outcome_by_scope',
-  'renew',
   'held',
 ]
 const ways = ['before', 'after', 'later'] as const

@@ -216,7 +216,8 @@ test('a replay gives the recorded bytes, big integers and spaces included (I10)'
 test('what cannot be a command is rejected on record, and what comes behind it is handled', async () => {
   await using lab = await openLab()
   const broker = await lab.start({ consume: false })
-  const good = lab.submitOf('good')
+  const [good, taken] = [lab.submitOf('good'), lab.submitOf('taken')]
+  await broker.deliver(taken)
   const of = (fields: object) => JSON.stringify({ ...lab.submitOf('bad'), ...fields })
   const poison = [
     'not JSON',
@@ -228,15 +229,28 @@ test('what cannot be a command is rejected on record, and what comes behind it i
     of({ fingerprint: 'not hex' }),
     of({ tool: '\ud800' }),
     of({ inputs: { requestState: 's', inputResponses: { text: '\ud800' } } }),
+    JSON.stringify({ ...lab.submitOf('other'), callId: taken.callId }),
     of({ callId: 'long', tenant: Array.from({ length: 4_000 }, () => lab.ids.ulid()).join('') }),
   ]
   await broker.deliverRaw(...poison, JSON.stringify(good))
   assert.equal(told(await lab.replyTo(good.callId)), 'own succeeded')
-  assert.equal(lab.upstream.sent.length, 1)
+  assert.equal(lab.upstream.sent.length, 2)
   const { rows } = await lab.pool.query(`select value from journal_records where topic = 'holdfast.rejected'`)
   assert.equal(rows.length, poison.length, rows.map(row => row.value).join('\n'))
   const rejected = (await lab.events()).filter(({ type }) => type === 'record.rejected')
   assert.equal(rejected.length, poison.length)
+  await lab.check()
+})
+
+test('a call that attaches to what another broker runs is told its end', async () => {
+  await using lab = await openLab()
+  const [one, two] = [await lab.start({ consume: false }), await lab.start({ consume: false })]
+  const gate = lab.upstream.gate('key')
+  await one.deliver(lab.submitOf('key'))
+  const attached = lab.submitOf('key')
+  await two.deliver(attached)
+  gate.open(done)
+  assert.equal(told(await lab.replyTo(attached.callId)), 'attached succeeded')
   await lab.check()
 })
 

@@ -7,6 +7,8 @@ export type Standing = {
   readonly row: OperationRow | undefined
   /** The command was handled before, and this is how. */
   readonly handled: { readonly operationId: string; readonly how: string; readonly code: string | null } | undefined
+  /** The call's id is already that of another key's operation: no front makes such a call. */
+  readonly isTaken: boolean
   /** Live operations with the same change under another key. */
   readonly twins: readonly OperationRow[]
 }
@@ -17,6 +19,7 @@ select q.ord,
      where o.scope = decode(q.scope, 'hex')) x) as row,
   (select to_json(x) from (select h.operation_id, h.how, h.code from handled_commands h
      where h.call_id = q.call_id) x) as handled,
+  exists (select from operations o where o.operation_id = q.call_id and o.scope <> decode(q.scope, 'hex')) as taken,
   (select coalesce(json_agg(x), '[]') from (select ${operationColumns} from operations o
      where o.change = decode(q.change, 'hex') and o.scope <> decode(q.scope, 'hex')
        and o.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')) x) as twins
@@ -34,12 +37,14 @@ export async function readStanding(db: Queryable, questions: readonly StandingQu
   type Row = {
     row: OperationRow | null
     handled: { operation_id: string; how: string; code: string | null } | null
+    taken: boolean
     twins: OperationRow[]
   }
   const result = await db.query<Row>({ name: 'standing', text }, [JSON.stringify(rows)])
-  return result.rows.map(({ row, handled, twins }) => ({
+  return result.rows.map(({ row, handled, taken, twins }) => ({
     row: row ?? undefined,
     handled: handled ? { operationId: handled.operation_id, how: handled.how, code: handled.code } : undefined,
+    isTaken: taken,
     twins,
   }))
 }

@@ -123,7 +123,8 @@ function* takeUpOwn(world: World, process: Process, callId: string, row: Row): T
   const stands = world.store.row(key) as Row
   if (world.broken.takeUp || stands.operation.sequence === operation.sequence)
     return begin(world, process, key, operation)
-  process.held.delete(key)
+  // Another task may hold a later version by now.
+  if (process.held.get(key) === operation) process.held.delete(key)
   wait(world, process, callId, stands)
 }
 
@@ -190,7 +191,7 @@ export function* move(
 ): Task {
   let current = process.held.get(key) ?? world.store.row(key)?.operation
   while (current !== undefined) {
-    const { event } = decide({ operation: current }, adjusted(world, commandFor(current, world.clock.now)))
+    const { event } = decide({ operation: current }, adjusted(world, current, commandFor(current, world.clock.now)))
     if (event === undefined) {
       const stored: Operation | undefined = world.store.row(key)?.operation
       if (stored === undefined || stored.sequence === current.sequence) return forget(process, key, current)
@@ -205,9 +206,13 @@ export function* move(
 }
 
 /** The broken sweep takes a dispatched operation for one that was never sent. */
-const adjusted = ({ broken }: World, command: Exclude<Command, Submit>): Exclude<Command, Submit> => {
+const adjusted = (
+  { broken }: World,
+  { epoch, round }: Operation,
+  command: Exclude<Command, Submit>,
+): Exclude<Command, Submit> => {
   if (!broken.sweep || command.type !== 'sweep') return command
-  return { type: 'complete', at: command.at, epoch: 1, round: 1, verdict: { state: 'not_executed', code: 'not_sent' } }
+  return { type: 'complete', at: command.at, epoch, round, verdict: { state: 'not_executed', code: 'not_sent' } }
 }
 
 function advance(
@@ -269,7 +274,7 @@ export function* sweep(world: World, process: Process): Task {
     const isForsaken = operation.owner === process.owner ? !process.held.has(key) : !world.store.isLive(operation.owner)
     if (!isForsaken) continue
     yield
-    const command = adjusted(world, { type: 'sweep', at: world.clock.now })
+    const command = adjusted(world, operation, { type: 'sweep', at: world.clock.now })
     const { event } = decide({ operation }, command)
     if (event !== undefined) advance(world, process, key, operation, event)
   }

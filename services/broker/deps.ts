@@ -68,7 +68,7 @@ export type Broker = {
   /** One statement for many: claims, transitions, joins. */
   readonly claims: Batcher<Claim, Claimed>
   readonly advances: Batcher<Advance, boolean>
-  readonly joins: Batcher<Join, void>
+  readonly joins: Batcher<Join, boolean>
   /** Aborted when the broker gives up waiting for its database at stop. */
   readonly stopping: AbortSignal
 }

@@ -124,7 +124,7 @@ async function record(
       round,
       verdict,
     }),
-    { answer, startedAt },
+    { answer, startedAt, reason: reasonOf(seen) },
   )
   if (!moved) {
     if (seen.kind !== 'lost' && seen.kind !== 'not_sent') await keepEvidence(broker, held, { seen, answer, epoch, round })
@@ -154,7 +154,7 @@ function finish(broker: Broker, held: Held): void {
   broker.slotFreed(server)
 }
 
-/** What upstream said, as it is recorded. */
+/** What upstream itself said, as it is recorded. */
 function answerOf(seen: Seen): UpstreamAnswer | undefined {
   switch (seen.kind) {
     case 'result':
@@ -165,6 +165,10 @@ function answerOf(seen: Seen): UpstreamAnswer | undefined {
       return { kind: 'http', raw: JSON.stringify({ status: seen.status, body: seen.excerpt }) }
     case 'not_sent':
     case 'lost':
-      return { kind: 'message', raw: JSON.stringify({ why: seen.why, message: seen.message }) }
+      return undefined
   }
 }
+
+/** What this process saw where upstream said nothing: for the history, never as somebody's answer. */
+const reasonOf = (seen: Seen): string | undefined =>
+  seen.kind === 'not_sent' || seen.kind === 'lost' ? `${seen.why}: ${seen.message}` : undefined

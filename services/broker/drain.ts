@@ -5,10 +5,10 @@ import { giveUp } from './queue.ts'
 
 const pollMs = 10
 
-/** Hands back the queue at once (nothing of it was sent), then waits for the calls in flight. */
+/** Hands back the queue at once (nothing of it was sent, and a front that still waits submits it again), then waits for the calls in flight. */
 export async function waitForDispatches(broker: Broker, graceMs: number): Promise<void> {
   const waiting = broker.lanes.takeWaiting(() => true)
-  await Promise.allSettled(waiting.map(held => giveUp(broker, held, 'not_sent')))
+  await Promise.allSettled(waiting.map(held => giveUp(broker, held, 'owner_gone')))
   const until = broker.monotonic() + graceMs
   while (inFlight(broker) > 0 && broker.monotonic() < until) await sleep(pollMs)
 }

@@ -59,9 +59,10 @@ export function transitionRecord(
     opens: boolean
     answer?: UpstreamAnswer | undefined
     startedAt?: number | undefined
+    reason?: string | undefined
   },
 ): NewRecord {
-  const { event, operation, command, answer, startedAt } = input
+  const { event, operation, command, answer, startedAt, reason } = input
   const common: HoldfastEvent = {
     type: `call.${event.type}` as EventName,
     stream: operation.operationId,
@@ -80,6 +81,7 @@ export function transitionRecord(
     epoch: event.epoch,
     round: event.round,
     attempt: operation.attempts,
+    reason,
     ...(input.opens && callFields(secret, command, maxArgumentsBytes)),
     ...('code' in event && { code: event.code }),
     ...('evidence' in event && { evidence: event.evidence }),

@@ -18,6 +18,8 @@ export type MoveOptions = {
   readonly answer?: UpstreamAnswer | undefined
   readonly intentBefore?: number | undefined
   readonly startedAt?: number | undefined
+  /** What the dispatcher saw, in words, where upstream gave no answer. */
+  readonly reason?: string | undefined
 }
 
 /**
@@ -65,10 +67,10 @@ async function tryAdvance(
   held: Held,
   next: Operation,
   event: Parameters<typeof evolve>[1],
-  { answer, intentBefore, startedAt }: MoveOptions,
+  { answer, intentBefore, startedAt, reason }: MoveOptions,
 ): Promise<'moved' | 'refused' | 'doubtful'> {
   const { command, operation, retentionMs } = held
-  const record = transitionRecord(broker.events, { event, operation: next, command, opens: false, answer, startedAt })
+  const record = transitionRecord(broker.events, { event, operation: next, command, opens: false, answer, startedAt, reason })
   try {
     const moved = await broker.advances.add({
       operationId: operation.operationId,

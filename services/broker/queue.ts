@@ -41,9 +41,12 @@ async function commitIntent(broker: Broker, held: Held): Promise<boolean> {
   return false
 }
 
-/** Without an intent nothing was sent: say so (I3). */
-export async function giveUp(broker: Broker, held: Held, code: 'deadline_passed' | 'not_sent'): Promise<void> {
-  const { operation } = await move(broker, held, () => ({ type: 'give_up', at: broker.clock.now(), code }))
+/** Without an intent nothing was sent: say so (I3). A process that leaves sweeps what it had queued itself. */
+export async function giveUp(broker: Broker, held: Held, code: 'deadline_passed' | 'owner_gone'): Promise<void> {
+  const { operation } = await move(broker, held, () => {
+    const at = broker.clock.now()
+    return code === 'owner_gone' ? { type: 'sweep', at } : { type: 'give_up', at, code }
+  })
   letGo(broker.held, held)
   if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
 }

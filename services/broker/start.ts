@@ -84,10 +84,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(claims => claimBatch(db, owner.id(), claims), batches),
     advances: createBatcher(advances => advanceOperations(db, advances), batches),
-    joins: createBatcher(async joins => {
-      await rememberJoins(db, joins)
-      return joins.map(() => undefined)
-    }, batches),
+    joins: createBatcher(joins => rememberJoins(db, joins), batches),
     stopping: stopping.signal,
   }
 
@@ -117,7 +114,10 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   let stopped: Promise<void> | undefined
   const stop = () => {
     stopped ??= (async () => {
+      // Whoever waits for a database that is away would wait for ever.
+      const limit = setTimeout(() => stopping.abort(), graceMs)
       for (const close of closers.toReversed()) await close()
+      clearTimeout(limit)
     })()
     return stopped
   }

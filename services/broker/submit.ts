@@ -22,6 +22,7 @@ import { startReady } from './queue.ts'
 import { reject } from './rejected.ts'
 import type { Claim } from './sql/claim.ts'
 import { claimFenced } from './sql/fence.ts'
+import { readById } from './sql/outcomes.ts'
 import { changingOf, operationOf, type OperationRow, recordOf } from './sql/row.ts'
 import { readStanding, type Standing } from './sql/standing.ts'
 
@@ -328,9 +329,11 @@ async function join(
   const event = joinRecord(broker.events, { command, operation, how, code, at: broker.clock.now() })
   const { callId, replyTo } = command
   if (how === 'attached') broker.waiting.add(operation.operationId, { callId, replyTo, how })
-  await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a repeated call' }, () =>
+  const remembered = await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a repeated call' }, () =>
     broker.joins.add({ callId, operationId: operation.operationId, how, code, event }),
   )
+  // Somebody else handled this very call meanwhile: what they did is what is told (I5).
+  if (!remembered) return 'again'
   if (how === 'attached') await afterAttaching(broker, operation)
   else broker.waiting.tell(replyTo, { kind: 'outcome', callId, how, ...(code && { code: code as never }), record })
   return 'handled'
@@ -349,7 +352,13 @@ async function answerRedelivered(
   { callId, replyTo }: SubmitCommand,
   handled: NonNullable<Standing['handled']>,
 ): Promise<Outcome> {
-  if (replyTo === undefined || handled.how === 'conflicted') return 'handled'
+  if (replyTo === undefined) return 'handled'
+  if (handled.how === 'conflicted') {
+    const row = await readById(broker.db, handled.operationId)
+    const record = row && recordOf(row)
+    if (record) broker.waiting.tell(replyTo, { kind: 'outcome', callId, how: 'conflicted', code: handled.code as never, record })
+    return 'handled'
+  }
   broker.waiting.add(handled.operationId, { callId, replyTo, how: handled.how === 'own' ? 'own' : 'attached' })
   await tellFromRecord(broker, handled.operationId)
   return 'handled'
@@ -360,16 +369,33 @@ async function answerRedelivered(
  * under this process's own id that it does not hold was never sent, and is its to send once.
  */
 async function takeUpOwn(broker: Broker, command: SubmitCommand, row: OperationRow, operation: Operation): Promise<Outcome> {
-  const { callId, replyTo, server } = command
+  const { callId, replyTo } = command
   const isOurs = row.owner === broker.owner.id() && !broker.held.has(operation.operationId)
   if (isOurs && operation.callId === callId && (operation.state === 'executing' || operation.state === 'accepted')) {
-    // Its intent is committed, or its place taken: the lane counts it whatever the limits say now.
-    if (operation.state === 'executing') broker.lanes.occupy(server)
-    else broker.lanes.hold(server)
-    begin(broker, { command, operation, retentionMs: row.retention_ms }, 'free')
-    return 'handled'
+    return beginUnsent(broker, { command, operation, retentionMs: row.retention_ms })
   }
   broker.waiting.add(operation.operationId, { callId, replyTo, how: 'own' })
   if (isAnswerable(operation)) await tellFromRecord(broker, operation.operationId)
+  return 'handled'
+}
+
+/**
+ * Held first, then looked at once more: the row may have been read while this very process was still sending it, and
+ * let go of since. Only a row that nobody moved after it was taken into memory was never sent (I1).
+ */
+async function beginUnsent(broker: Broker, held: Held): Promise<Outcome> {
+  const { operation, command } = held
+  broker.held.set(operation.operationId, held)
+  const row = await patiently({ log: broker.log, signal: broker.stopping, doing: 'reading an unsent call again' }, () =>
+    readById(broker.db, operation.operationId),
+  )
+  if (row?.sequence !== operation.sequence) {
+    letGo(broker.held, held)
+    return 'again'
+  }
+  // Its intent is committed, or its place taken: the lane counts it whatever the limits say now.
+  if (operation.state === 'executing') broker.lanes.occupy(command.server)
+  else broker.lanes.hold(command.server)
+  begin(broker, held, 'free')
   return 'handled'
 }

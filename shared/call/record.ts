@@ -18,9 +18,9 @@ export type OutcomeRecord = {
   readonly answer: UpstreamAnswer | undefined
 }
 
-/** `result`: the result member of its JSON-RPC answer; `error`: the error member; `http`: status and excerpt as JSON. */
+/** `result`: the result member of its JSON-RPC answer; `error`: the error member; `http`: status and excerpt as JSON. Never words of ours. */
 export type UpstreamAnswer = {
-  readonly kind: 'result' | 'input_required' | 'error' | 'http' | 'message'
+  readonly kind: 'result' | 'input_required' | 'error' | 'http'
   readonly raw: string
 }
 

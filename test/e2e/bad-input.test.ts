@@ -116,7 +116,17 @@ test("arguments that break the tool's own schema are refused and name what is wr
 
 test('a key that is missing, empty, too long, not text or not printable ASCII is refused', async () => {
   await refusedWith('idempotency_key_required', { body: writeCall('"arguments":{"a":1}') })
-  const bad = ['""', JSON.stringify('k'.repeat(256)), '"schlüssel"', '"a\\u0000b"', '"a\\nb"', '7', 'null', '{}', '["k"]']
+  const bad = [
+    '""',
+    JSON.stringify('k'.repeat(256)),
+    '"schlüssel"',
+    '"a\\u0000b"',
+    '"a\\nb"',
+    '7',
+    'null',
+    '{}',
+    '["k"]',
+  ]
   for (const key of bad) {
     await refusedWith('idempotency_key_invalid', { body: writeCall(`"arguments":{"idempotency_key":${key}}`) })
     await refusedWith('idempotency_key_invalid', {
@@ -186,12 +196,28 @@ test('a body over the limit is 413, what is no JSON is 400, and neither ends the
       assert.equal(status, 400, text)
       assert.equal(typeof JSON.parse(text), 'object')
     }
-    for (const body of ['null', '7', '"x"', '[]', '{}', '[[]]', '[null]', '{"jsonrpc":"1.0","id":1,"method":"tools/call"}']) {
+    for (const body of [
+      'null',
+      '7',
+      '"x"',
+      '[]',
+      '{}',
+      '[[]]',
+      '[null]',
+      '{"jsonrpc":"1.0","id":1,"method":"tools/call"}',
+    ]) {
       const { status, text } = await post({ body })
       assert.ok(status >= 400 && status < 500, `${body}: ${status} ${text}`)
       assert.equal(typeof JSON.parse(text), 'object')
     }
-    for (const params of ['null', '[]', '7', '{"name":7}', '{"name":"write","arguments":[]}', '{"name":"write","arguments":"x"}']) {
+    for (const params of [
+      'null',
+      '[]',
+      '7',
+      '{"name":7}',
+      '{"name":"write","arguments":[]}',
+      '{"name":"write","arguments":"x"}',
+    ]) {
       const { status, text } = await post({ body: call(params) })
       assert.ok(status < 500, `${params}: ${status} ${text}`)
       const { error, result } = JSON.parse(text)
@@ -323,11 +349,15 @@ test('NUL and half surrogates in names that Holdfast stores do not hold up the c
     const text = await post({ body: writeCall(`"arguments":{"text":"${value}","idempotency_key":"odd-text-${n}"}`) })
     assert.match(outcomeOf(text.answer()).state, /^(succeeded|not_accepted)$/, text.text)
   }
-  const after = await post({ body: writeCall('"arguments":{"what":"after the odd ones","idempotency_key":"after-odd"}') })
+  const after = await post({
+    body: writeCall('"arguments":{"what":"after the odd ones","idempotency_key":"after-odd"}'),
+  })
   assert.equal(outcomeOf(after.answer()).state, 'succeeded', after.text)
   await eventually(
     async () =>
-      (await node.sql(`select state from holdfast.calls where idempotency_key = 'after-odd' and state = 'succeeded'`))[0],
+      (
+        await node.sql(`select state from holdfast.calls where idempotency_key = 'after-odd' and state = 'succeeded'`)
+      )[0],
     { what: 'the history after odd names' },
   )
 })
@@ -345,6 +375,78 @@ test('a legacy client with a NUL in its name can be served', async () => {
     const answer = (await post({ headers, body })).answer()
     assert.equal(outcomeOf(answer).state, 'succeeded', textOf(answer))
   }
+})
+
+test('questions about outcomes that no store could hold are answered, in MCP and over HTTP', async () => {
+  const ask = (tool: string, args: string) => post({ body: call(`{"name":"${tool}","arguments":${args}}`) })
+  const deep = `${'['.repeat(3_000)}${']'.repeat(3_000)}`
+  for (const [tool, args] of [
+    ['holdfast_outcome', '{"callId":"a\\u0000b"}'],
+    ['holdfast_outcome', '{"callId":"\\ud800"}'],
+    ['holdfast_outcome', '{"callId":7}'],
+    ['holdfast_outcome', '{"key":"a\\u0000b","server":"lab"}'],
+    ['holdfast_outcome', '{"key":"k","server":"__proto__"}'],
+    ['holdfast_outcome', '{"key":"k","server":"lab","waitMs":"soon"}'],
+    ['holdfast_outcome', '{"key":"k","server":"lab","waitMs":-1}'],
+    ['holdfast_outcome', '{"server":"lab","tool":"write","arguments":{"s":"\\ud800"}}'],
+    ['holdfast_outcome', '{"server":"lab","tool":"write","arguments":{"s":"\\u0000"}}'],
+    ['holdfast_outcome', '{"server":"lab","tool":"a\\u0000b","arguments":{}}'],
+    ['holdfast_outcome', `{"server":"lab","tool":"write","arguments":{"deep":${deep}}}`],
+    ['holdfast_outcome', '{}'],
+    ['holdfast_outcome', '[]'],
+    ['holdfast_report', '{"conversation":"a\\u0000b"}'],
+    ['holdfast_report', '{"conversation":"\\ud800"}'],
+    ['holdfast_report', '{"since":"yesterday"}'],
+    ['holdfast_report', '{"since":"-271821-04-20T00:00:00Z"}'],
+    ['holdfast_report', '{"since":"+275760-09-13T00:00:00Z"}'],
+    ['holdfast_report', '{"since":null}'],
+  ] as const) {
+    const { status, text } = await ask(tool, args)
+    assert.equal(status, 200, `${args}: ${text}`)
+    assert.doesNotMatch(text, /-32603|Internal error|unavailable/, `${args.slice(0, 100)}: ${text}`)
+  }
+  const { outcomes, key } = node.ready()
+  const report = outcomes.replace(/outcomes$/, 'report')
+  for (const url of [
+    `${outcomes}?callId=%00`,
+    `${outcomes}/lab/%00`,
+    `${outcomes}/lab/%E0%A4%A`,
+    `${outcomes}/%00/k`,
+    `${outcomes}/lab/${'k'.repeat(2_000)}`,
+    `${report}?conversation=%00`,
+    `${report}?conversation=${'c'.repeat(4_000)}`,
+    `${report}?since=%00`,
+    `${report}?since=-271821-04-20T00:00:00Z`,
+    `${report}?since=1&since=2`,
+  ]) {
+    const response = await fetch(url, { headers: { authorization: `Bearer ${key}` } })
+    const text = await response.text()
+    assert.ok(response.status < 500, `${url.slice(0, 100)}: ${response.status} ${text}`)
+    assert.equal(typeof JSON.parse(text), 'object')
+  }
+})
+
+test('odd members of a call do not reach a server as something else', async () => {
+  for (const [n, rest] of [
+    '"_meta":{"__proto__":{"x":1}}',
+    '"_meta":[]',
+    '"_meta":7',
+    '"requestState":"a\\u0000b"',
+    '"requestState":7,"inputResponses":{}',
+    '"inputResponses":"x"',
+    '"task":{"ttl":1}',
+  ].entries()) {
+    const key = `member-${n}`
+    const { status, text } = await post({
+      body: writeCall(`"arguments":{"what":"${key}","idempotency_key":"${key}"},${rest}`),
+    })
+    assert.ok(status < 500, `${rest}: ${text}`)
+    const { error, result } = JSON.parse(text)
+    assert.ok(error !== undefined || outcomeOf(result).state !== 'pending', `${rest}: ${text}`)
+  }
+  const own = lab.calls().filter(({ arguments: args }) => String(args['what']).startsWith('member-'))
+  const counts = new Set(own.map(({ arguments: args }) => args['what']))
+  assert.equal(counts.size, own.length)
 })
 
 test('headers with odd values are answered, never with a 500', async () => {
@@ -396,12 +498,15 @@ test('the history takes one reading statement and nothing else', async () => {
     'select * from system.processes',
     'select * from system.users',
     'select * from system.named_collections',
-    "set readonly = 0",
+    'set readonly = 0',
     'system shutdown',
   ]
   for (const query of refused) {
     const response = await ask(query)
-    assert.ok(response.status >= 400 && response.status < 500, `${query}: ${response.status} ${await response.clone().text()}`)
+    assert.ok(
+      response.status >= 400 && response.status < 500,
+      `${query}: ${response.status} ${await response.clone().text()}`,
+    )
     assert.doesNotMatch(await response.text(), /Stack trace|root:/)
   }
   const client = createClient({ url: sql, access_token: key })

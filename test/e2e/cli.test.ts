@@ -79,10 +79,17 @@ test('check: a good configuration is fine; a bad one is told in full, with line 
   assert.equal((await json(['check'])).ok, true)
 
   const bad = join(elsewhere, 'bad.yaml')
-  writeFileSync(bad, 'servers:\n  pay: { urll: x }\nroles: { r: { allow: ["pay:*"] } }\nagents:\n  a: { roles: [rr] }\nx: 1\n')
+  writeFileSync(
+    bad,
+    'servers:\n  pay: { urll: x }\nroles: { r: { allow: ["pay:*"] } }\nagents:\n  a: { roles: [rr] }\nx: 1\n',
+  )
   const told = await holdfast(['check', bad])
   assert.equal(told.exit, 1)
-  for (const line of [/bad\.yaml:2:10: unknown setting `urll`/, /bad\.yaml:5:\d+: there is no role `rr`/, /bad\.yaml:6:1: unknown/]) {
+  for (const line of [
+    /bad\.yaml:2:10: unknown setting `urll`/,
+    /bad\.yaml:5:\d+: there is no role `rr`/,
+    /bad\.yaml:6:1: unknown/,
+  ]) {
     assert.match(told.out, line)
   }
   const asJson = await holdfast(['check', bad, '--json'])
@@ -134,11 +141,24 @@ test('a key of an agent that may not read the history opens MCP and not SQL, and
   assert.equal(response.status, 403)
   assertSentence(await holdfast(['sql', 'select 1', '--key', key]), /bot may not read the history/)
   await json(['keys', 'revoke', keyId])
+  const recorded = await eventually(
+    async () => {
+      const rows = await node.sql<{ type: string }>(
+        `select type from holdfast.events where stream like '%${keyId}%' order by sequence`,
+      )
+      return rows.length >= 2 ? rows : undefined
+    },
+    { what: 'the events of the key' },
+  )
+  assert.deepEqual(
+    recorded.map(({ type }) => type),
+    ['key.created', 'key.revoked'],
+  )
 })
 
 test('outcome: by key and by call, a key that never ran, and what is wrong with a question', async () => {
   const client = await node.legacy({ path: '/lab' })
-  const answer = await client.callTool({ name: 'write', arguments: { a: 1, idempotency_key: 'asked by cli/ü'.replace('ü', '#') } })
+  const answer = await client.callTool({ name: 'write', arguments: { a: 1, idempotency_key: 'asked by cli/#' } })
   const { callId } = outcomeOf(answer)
   const byKey = await holdfast(['outcome', 'lab', 'asked by cli/#'])
   assert.equal(byKey.exit, 0, byKey.err)
@@ -161,7 +181,10 @@ test('report: counts what happened and what did not', async () => {
   const client = await node.modern({ path: '/lab' })
   await client.callTool({ name: 'write', arguments: { report: 1, idempotency_key: 'report-done' } })
   await client.callTool({ name: 'fail', arguments: { idempotency_key: 'report-failed' } })
-  await client.callTool({ name: 'write', arguments: { report: 2, behave: 'reset_after', idempotency_key: 'report-lost' } })
+  await client.callTool({
+    name: 'write',
+    arguments: { report: 2, behave: 'reset_after', idempotency_key: 'report-lost' },
+  })
   const report = await json(['report', '--since', '1h'])
   const keysIn = (list: string) => report[list].map((entry: { key: string }) => entry.key)
   assert.ok(keysIn('confirmed').includes('report-done'))
@@ -206,6 +229,9 @@ test('where nothing runs every command that asks says so in a sentence', async (
   for (const words of [['outcome', 'lab', 'k'], ['report'], ['sql', 'select 1'], ['keys', 'list']]) {
     assertSentence(await holdfast(words, nowhere), /^Holdfast is not running here/)
   }
-  assertSentence(await holdfast(['report', '--url', 'http://127.0.0.1:1', '--key', 'k'], nowhere), /^Nothing answers at /)
+  assertSentence(
+    await holdfast(['report', '--url', 'http://127.0.0.1:1', '--key', 'k'], nowhere),
+    /^Nothing answers at /,
+  )
   assert.equal((await holdfast(['outcmoe'], nowhere)).exit, 2)
 })

@@ -128,7 +128,10 @@ for (const era of eras) {
   test(`mcp-sqlite: create_record with one key makes one row (${era})`, async () => {
     const client = await connect(era, '/db')
     const table = `payments_${era}`
-    const create = { sql: `create table ${table} (id integer primary key, amount real)`, idempotency_key: `table-${era}` }
+    const create = {
+      sql: `create table ${table} (id integer primary key, amount real)`,
+      idempotency_key: `table-${era}`,
+    }
     const created = await call(client, 'query', create)
     assert.equal(outcomeOf(created).state, 'succeeded', textOf(created))
     const record = { table, data: { amount: 12.5 }, idempotency_key: `row-${era}` }

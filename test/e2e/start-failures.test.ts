@@ -34,7 +34,10 @@ agents: { dev: { roles: [all] } }
 type Ended = { readonly code: number | null; readonly out: string; readonly err: string }
 
 /** Runs the program until it ends by itself; one that starts after all is ended and fails the test. */
-async function runToEnd(t: TestContext, { yaml, env = {} }: { yaml: string; env?: Record<string, string> }): Promise<Ended> {
+async function runToEnd(
+  t: TestContext,
+  { yaml, env = {} }: { yaml: string; env?: Record<string, string> },
+): Promise<Ended> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-start-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   // PostgreSQL runs as another user when the tests run as root, and must come through.

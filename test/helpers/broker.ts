@@ -342,7 +342,7 @@ export function createUpstream() {
       const plan = plans.get(key)
       const behaviour = plan === undefined ? undefined : plan.length > 1 ? plan.shift() : plan[0]
       const answer = behaviour?.(request) ?? done
-      if (!isNotSent(await Promise.race([answer, undefined]))) {
+      if (!isNotSent(await Promise.race([Promise.resolve(answer), Promise.resolve(undefined)]))) {
         sent.push({ callId: String(request.meta?.callId), key, request })
       }
       return Promise.race([answer, timeout(request.timeoutMs, released.signal)])

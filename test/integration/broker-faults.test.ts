@@ -9,16 +9,7 @@ import { done, eventually, type Fault, faulty, type Lab, openLab, outcome, refus
  * attaches, asks, claims a fence, reopens and continues a question. Whatever breaks: one dispatch for each try, one
  * final record, and replies that are true.
  */
-const statements = [
-  'claim',
-  'advance',
-  'joins',
-  'fence',
-  'claim_fenced',
-  'standing',
-  'outcome_by_scope',
-  'held',
-]
+const statements = ['claim', 'advance', 'joins', 'fence', 'claim_fenced', 'standing', 'outcome_by_scope', 'held']
 const ways = ['before', 'after', 'later'] as const
 
 for (const name of statements) {
@@ -149,6 +140,28 @@ test('while Postgres is away nothing is sent and nothing is answered; when it is
     () => 'the journal did not come back',
   )
   assert.equal(told(await next.reply()), 'own succeeded')
+  await lab.check()
+})
+
+test('a broker stops within its grace although Postgres is away, and what it held is settled by the next', async () => {
+  await using lab = await openLab({ leaseMs: 500, concurrency: 1, graceMs: 200 })
+  const broker = await lab.start({ consume: false })
+  const gate = lab.upstream.gate('sent')
+  const [sent, waiting] = [lab.submitOf('sent'), lab.submitOf('waiting')]
+  await broker.deliver(sent, waiting)
+  await lab.upstream.sentTimes('sent')
+  const connect = await lab.cutOff()
+  gate.open(done)
+  const handling = broker.deliver(lab.submitOf('sent')).catch(() => {})
+  const began = performance.now()
+  await broker.running.stop()
+  assert.ok(performance.now() - began < 4_000, `took ${performance.now() - began} ms`)
+  await connect()
+  await lab.start({ consume: false })
+  await lab.rowIn('sent', 'unknown')
+  await lab.rowIn('waiting', 'not_executed')
+  await handling
+  assert.equal(lab.upstream.count('waiting'), 0)
   await lab.check()
 })
 

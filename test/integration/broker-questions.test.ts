@@ -27,6 +27,18 @@ test('a key nobody used is not found, and what was received before the question 
   await lab.check()
 })
 
+test('a question under an id that is already an operation is answered, and holds up nothing', async () => {
+  await using lab = await openLab()
+  const broker = await lab.start({ consume: false })
+  const command = lab.submitOf('key')
+  await broker.deliver(command)
+  await lab.rowIn('key', 'succeeded')
+  const ask = { ...lab.askOf('absent'), callId: command.callId }
+  await broker.deliver(ask)
+  assert.ok(lab.replies.some(reply => told(reply) === 'not_found'))
+  await lab.check()
+})
+
 test('a call received after the question claims the fence at once', async () => {
   await using lab = await openLab()
   const broker = await lab.start({ consume: false })

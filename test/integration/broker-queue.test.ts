@@ -136,10 +136,15 @@ test('a cancel and a free slot at the same moment: either cancelled or sent, nev
 })
 
 test('who queued behind a slot that was not used after all is sent', async () => {
+  let isHeldUp = false
   const slow = (pool: Queryable): Queryable => ({
     async query(statement, values) {
-      const isRepeated = typeof statement !== 'string' && statement.name === 'claim' && /"repeated"/.test(String(values?.[0]))
-      if (isRepeated) await sleep(100)
+      const isRepeated =
+        typeof statement !== 'string' && statement.name === 'claim' && /"repeated"/.test(String(values?.[0]))
+      if (isRepeated) {
+        isHeldUp = true
+        await sleep(150)
+      }
       return pool.query(statement, values)
     },
   })
@@ -147,9 +152,17 @@ test('who queued behind a slot that was not used after all is sent', async () =>
   const broker = await lab.start({ consume: false })
   await broker.deliver(lab.submitOf('repeated'))
   await lab.rowIn('repeated', 'succeeded')
+  isHeldUp = false
   // The repeated key holds the only slot until its claim has lost; the new one is accepted meanwhile.
   const behind = lab.submitOf('behind')
-  await Promise.all([broker.deliver(lab.submitOf('repeated')), broker.deliver(behind)])
+  const repeating = broker.deliver(lab.submitOf('repeated'))
+  await eventually(
+    async () => (isHeldUp ? true : undefined),
+    () => 'the repeated claim was not made',
+  )
+  await broker.deliver(behind)
+  assert.equal((await lab.row('behind'))?.state, 'accepted')
+  await repeating
   assert.equal(told(await lab.replyTo(behind.callId, 2_000)), 'own succeeded')
   await lab.check()
 })
@@ -163,19 +176,22 @@ test('of two transitions of one operation in one statement one happens, and only
   const operation = operationOf((await readById(lab.pool as Queryable, queued.callId)) as OperationRow) as Operation
   assert.ok(operation.state === 'accepted')
   const at = lab.clock.now()
-  const advances = ([{ type: 'cancel', at }, { type: 'take_slot', at, owner: operation.owner }] as const).map(
-    (command): Advance => {
-      const event = decide({ operation }, command).event as OperationEvent
-      const next = evolve(operation, event)
-      const events = { secret: 'test', maxArgumentsBytes: 1_000 }
-      return {
-        operationId: operation.operationId,
-        expectedSequence: operation.sequence,
-        changing: changingOf(next, 1_000),
-        event: transitionRecord(events, { event, operation: next, command: queued, opens: false }),
-      }
-    },
-  )
+  const advances = (
+    [
+      { type: 'cancel', at },
+      { type: 'take_slot', at, owner: operation.owner },
+    ] as const
+  ).map((command): Advance => {
+    const event = decide({ operation }, command).event as OperationEvent
+    const next = evolve(operation, event)
+    const events = { secret: 'test', maxArgumentsBytes: 1_000 }
+    return {
+      operationId: operation.operationId,
+      expectedSequence: operation.sequence,
+      changing: changingOf(next, 1_000),
+      event: transitionRecord(events, { event, operation: next, command: queued, opens: false }),
+    }
+  })
   assert.deepEqual(await advanceOperations(lab.pool as Queryable, advances), [true, false])
   assert.equal((await lab.row('queued'))?.state, 'not_executed')
   await lab.check()

@@ -37,6 +37,8 @@ with input as (
     twin_slot = coalesce(i.twin_slot, o.twin_slot)
   from input i
   where o.operation_id = i.operation_id and o.sequence = i.expected_sequence and o.state <> 'fence'
+    and (i.handled_call_id is null
+      or not exists (select from handled_commands h where h.call_id = i.handled_call_id))
     and (i.intent_before_ms is null or (
       i.intent_before_ms > now_ms()
       and exists (select from owners w where w.owner = i.owner and w.lease_until_ms > now_ms())))

@@ -18,7 +18,7 @@ const fenceText = `
 with fenced as (
   insert into operations as o (operation_id, scope, tenant, keyspace, server, key, tool, agent, fingerprint, change, twin_slot,
     state, call_id, epoch, round, sequence, attempts, first_seen_ms, fenced_ms, retention_ms)
-  values ($1, decode($2, 'hex'), $3, $4, $5, $6, '', $7, '', '', $1, 'fence', $1, 0, 0, 0, 0, now_ms(), now_ms(), 0)
+  values ($2, decode($2, 'hex'), $3, $4, $5, $6, '', $7, '', '', $2, 'fence', $1, 0, 0, 0, 0, now_ms(), now_ms(), 0)
   on conflict (scope) do update set fenced_ms = greatest(o.fenced_ms, now_ms()) where o.state = 'fence'
   returning operation_id
 ), recorded as (
@@ -28,7 +28,8 @@ with fenced as (
 select operation_id from fenced`
 
 /**
- * Takes the key's place in the unique index, so that no claim of a command received before now can be made (I9).
+ * Takes the key's place in the unique index, so that no claim of a command received before now can be made (I9). The row
+ * goes by its scope: whatever id a question has, it can take no operation's place.
  * @returns false when an operation holds the key: then its record is the answer
  */
 export async function fenceKey(db: Queryable, fence: Fence): Promise<boolean> {
@@ -57,6 +58,7 @@ with won as (
     fingerprint = decode($6, 'hex'), change = decode($15, 'hex'), twin_slot = $7, first_seen_ms = $8, retention_ms = $9,
     ${changingColumns.map((column, index) => `${column} = $${changingFrom + index}`).join(', ')}
   where o.scope = decode($1, 'hex') and o.state = 'fence' and ($10::bigint > o.fenced_ms or $11)
+    and not exists (select from handled_commands h where h.call_id = $2)
     and exists (select from owners w where w.owner = $12 and w.lease_until_ms > now_ms())
     and ($13::bigint > now_ms() or $11)
     and (not $14::bool or not exists (

@@ -11,15 +11,23 @@ with input as (
     topic text, partition int, record_key text, headers text, value text)
 ), remembered as (
   insert into handled_commands (call_id, operation_id, how, code, handled_ms)
-  select call_id, operation_id, how, code, now_ms() from input order by call_id
+  select call_id, operation_id, how, code, now_ms() from input
+  where not exists (select from operations o where o.operation_id = input.call_id)
+  order by call_id
   on conflict do nothing
   returning call_id
+), recorded as (
+  insert into outbox (topic, partition, key, headers, value)
+  select i.topic, i.partition, i.record_key, i.headers, i.value
+  from input i where i.call_id = any(array(select call_id from remembered))
 )
-insert into outbox (topic, partition, key, headers, value)
-select i.topic, i.partition, i.record_key, i.headers, i.value from input i join remembered using (call_id)`
+select call_id from remembered`
 
-/** Remembers the calls and records their events in one commit; a call that was remembered before is left as it is. */
-export async function rememberJoins(db: Queryable, joins: readonly Join[]): Promise<void> {
+/**
+ * Remembers the calls and records their events in one commit.
+ * @returns for each whether it was remembered now; false when it was handled before, here or by another process
+ */
+export async function rememberJoins(db: Queryable, joins: readonly Join[]): Promise<boolean[]> {
   const rows = joins.map(({ callId, operationId, how, code, event }) => ({
     call_id: callId,
     operation_id: operationId,
@@ -27,5 +35,7 @@ export async function rememberJoins(db: Queryable, joins: readonly Join[]): Prom
     code: code ?? null,
     ...recordColumns(event),
   }))
-  await db.query({ name: 'joins', text }, [JSON.stringify(rows)])
+  const result = await db.query<{ call_id: string }>({ name: 'joins', text }, [JSON.stringify(rows)])
+  const remembered = new Set(result.rows.map(row => row.call_id))
+  return joins.map(({ callId }) => remembered.has(callId))
 }

@@ -10,9 +10,9 @@ export async function readByScope(db: Queryable, scope: string): Promise<Operati
 
 const byCall = `${select}
 where o.tenant = $2 and o.keyspace = $3 and o.state <> 'fence' and o.operation_id = coalesce(
-  (select h.operation_id from handled_commands h where h.call_id = $1),
+  (select h.operation_id from handled_commands h where h.call_id = $1 and h.how <> 'conflicted'),
   $1)`
-/** The operation a call claimed or joined, if the viewer may see it. */
+/** The operation a call claimed or joined, if the viewer may see it. A refused call joined none: the outcome is not its own. */
 export async function readByCall(
   db: Queryable,
   { callId, tenant, keyspace }: { callId: string; tenant: string; keyspace: string },

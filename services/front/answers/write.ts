@@ -176,7 +176,6 @@ export function saidBy(answer: UpstreamAnswer): string {
     case 'error':
       return messageOf(answer.raw)
     case 'http':
-    case 'message':
       return answer.raw
   }
 }

@@ -87,7 +87,8 @@ function prepare(
     fingerprint: fingerprint(known.name, args),
     arguments: argumentsJson,
     ...(meta !== undefined && { meta }),
-    ...(inputs !== undefined && { inputs: { ...inputs, inputResponses: inputs.inputResponses } }),
+    // A server may ask for nothing but the call again with its `requestState`; a command always has both.
+    ...(inputs !== undefined && { inputs: { ...inputs, inputResponses: inputs.inputResponses ?? {} } }),
     caller: facts.caller,
     policyRule: policy.rule,
     policyVersion: policy.version,

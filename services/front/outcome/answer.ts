@@ -48,6 +48,13 @@ export async function askReport(deps: Deps, { viewer }: Pick<Asker, 'viewer'>, i
 export async function handleOwnTool(deps: Deps, incoming: Incoming): Promise<RawAnswer | undefined> {
   const { name } = incoming.params
   if (name !== outcomeTool.name && name !== reportTool.name) return undefined
+  const era = { era: incoming.era, serverInfo }
+  const lossless = incoming.lossless()
+  if (!lossless.ok)
+    return {
+      kind: 'result',
+      raw: ownToolResult({ ok: false, code: 'bad_request', problem: `${lossless.message}.` }, era),
+    }
   const input = isObject(incoming.params.arguments) ? incoming.params.arguments : {}
   const { tenant, keyspace } = incoming.identity
   const asker = { viewer: { tenant, keyspace }, caller: callerOf(incoming) }
@@ -55,7 +62,7 @@ export async function handleOwnTool(deps: Deps, incoming: Incoming): Promise<Raw
     name === outcomeTool.name
       ? await askOutcome(deps, asker, incoming.route, input)
       : await askReport(deps, asker, input)
-  return { kind: 'result', raw: ownToolResult(answered, { era: incoming.era, serverInfo }) }
+  return { kind: 'result', raw: ownToolResult(answered, era) }
 }
 
 /** Whatever the state, the question itself was answered: `isError` is false, and the text is the same JSON. */

@@ -34,7 +34,7 @@ export function readQuestion(
 function readSubject({ settings, directory }: Deps, server: string | undefined, input: Fields): Read<Question> {
   const { callId, key, tool } = input
   if (callId !== undefined) {
-    return typeof callId === 'string' ? read({ by: 'call', callId }) : problem('callId must be a string.')
+    return isName(callId) ? read({ by: 'call', callId }) : problem(`callId must be ${name}.`)
   }
   if (key !== undefined) {
     if (typeof key !== 'string' || !isValidKey(key)) return problem('key must be 1 to 255 printable ASCII characters.')
@@ -76,11 +76,16 @@ function readWait(waitMs: Json | undefined): Read<number> {
   return read(Math.min(value, mostWaitMs))
 }
 
+const name = 'a string of 1 to 255 characters, without NUL'
+/** What a store can be asked for: anything else would look like a store that does not answer. */
+const isName = (value: Json): value is string =>
+  typeof value === 'string' && value !== '' && value.length <= 255 && !/\0|\p{Surrogate}/u.test(value)
+
 /** @param now milliseconds */
 export function readReport(input: Fields, now: number): Read<{ since: number; conversation: string | undefined }> {
   const { since, conversation } = input
   const from = since === undefined ? now - defaultSinceMs : typeof since === 'string' ? Date.parse(since) : Number.NaN
   if (!Number.isFinite(from)) return problem('since must be an ISO 8601 time, such as 2026-11-21T09:00:00Z.')
-  if (conversation !== undefined && typeof conversation !== 'string') return problem('conversation must be a string.')
+  if (conversation !== undefined && !isName(conversation)) return problem(`conversation must be ${name}.`)
   return read({ since: from, conversation })
 }

@@ -99,7 +99,6 @@ function withAnswer(text: string, { kind, raw }: UpstreamAnswer): string {
     case 'error':
       return withMember(text, 'error', raw)
     case 'http':
-    case 'message':
       return withMember(text, 'said', JSON.stringify(raw))
   }
 }

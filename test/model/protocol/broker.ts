@@ -191,7 +191,7 @@ export function* move(
 ): Task {
   let current = process.held.get(key) ?? world.store.row(key)?.operation
   while (current !== undefined) {
-    const { event } = decide({ operation: current }, adjusted(world, current, commandFor(current, world.clock.now)))
+    const { event } = decide({ operation: current }, commandFor(current, world.clock.now))
     if (event === undefined) {
       const stored: Operation | undefined = world.store.row(key)?.operation
       if (stored === undefined || stored.sequence === current.sequence) return forget(process, key, current)
@@ -203,16 +203,6 @@ export function* move(
     current = world.store.row(key)?.operation
     yield
   }
-}
-
-/** The broken sweep takes a dispatched operation for one that was never sent. */
-const adjusted = (
-  { broken }: World,
-  { epoch, round }: Operation,
-  command: Exclude<Command, Submit>,
-): Exclude<Command, Submit> => {
-  if (!broken.sweep || command.type !== 'sweep') return command
-  return { type: 'complete', at: command.at, epoch, round, verdict: { state: 'not_executed', code: 'not_sent' } }
 }
 
 function advance(
@@ -274,10 +264,15 @@ export function* sweep(world: World, process: Process): Task {
     const isForsaken = operation.owner === process.owner ? !process.held.has(key) : !world.store.isLive(operation.owner)
     if (!isForsaken) continue
     yield
-    const command = adjusted(world, operation, { type: 'sweep', at: world.clock.now })
-    const { event } = decide({ operation }, command)
+    const { event } = decide({ operation }, sweepOf(world, operation))
     if (event !== undefined) advance(world, process, key, operation, event)
   }
+}
+
+/** The broken sweep takes a dispatched operation for one that was never sent. */
+function sweepOf({ broken, clock }: World, { state, epoch, round }: Operation): Exclude<Command, Submit> {
+  if (!broken.sweep || state !== 'executing') return { type: 'sweep', at: clock.now }
+  return { type: 'complete', at: clock.now, epoch, round, verdict: { state: 'not_executed', code: 'not_sent' } }
 }
 
 /** The question of an outcome that was not on record, behind every command of its key. */

@@ -16,12 +16,16 @@ export async function answerAsk(broker: Broker, command: AskCommand, signal: Abo
   const scope = scopeHash(command)
   const event = queriedRecord({ callId, tenant, keyspace, server, key, caller, at: broker.clock.now() })
   const found = await patiently({ log: broker.log, signal, doing: 'answering a question' }, async () => {
-    if (await fenceKey(broker.db, { callId, scope, tenant, keyspace, server, key, agent: caller.agent, event })) return undefined
+    if (await fenceKey(broker.db, { callId, scope, tenant, keyspace, server, key, agent: caller.agent, event }))
+      return undefined
     const row = await readByScope(broker.db, scope)
     const record = row && recordOf(row)
     // The operation was there a moment ago and rows are never deleted: only a doubtful read gets here. Ask again.
     if (record === undefined) throw new Error('the key is held, but its record could not be read')
     return record
   })
-  broker.waiting.tell(replyTo, found ? { kind: 'outcome', callId, how: 'replayed', record: found } : { kind: 'not_found', callId })
+  broker.waiting.tell(
+    replyTo,
+    found ? { kind: 'outcome', callId, how: 'replayed', record: found } : { kind: 'not_found', callId },
+  )
 }

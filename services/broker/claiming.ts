@@ -15,7 +15,12 @@ export async function claimBatch(db: Queryable, owner: string, claims: readonly 
   return claims.map(claim => verdicts.get(claim) ?? { won: false })
 }
 
-async function claimOrSplit(db: Queryable, owner: string, claims: readonly Claim[], verdicts: Map<Claim, Claimed>): Promise<void> {
+async function claimOrSplit(
+  db: Queryable,
+  owner: string,
+  claims: readonly Claim[],
+  verdicts: Map<Claim, Claimed>,
+): Promise<void> {
   if (claims.length === 0) return
   try {
     const won = await claimOperations(db, owner, claims)
@@ -23,7 +28,8 @@ async function claimOrSplit(db: Queryable, owner: string, claims: readonly Claim
   } catch (error) {
     if (!isDataError(error)) throw error
     const [only] = claims
-    if (claims.length === 1 && only !== undefined) return void verdicts.set(only, { won: false, impossible: (error as Error).message })
+    if (claims.length === 1 && only !== undefined)
+      return void verdicts.set(only, { won: false, impossible: (error as Error).message })
     const middle = claims.length >> 1
     await claimOrSplit(db, owner, claims.slice(0, middle), verdicts)
     await claimOrSplit(db, owner, claims.slice(middle), verdicts)

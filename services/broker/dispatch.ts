@@ -42,7 +42,10 @@ async function send(broker: Broker, { command, operation }: Held, rules: ToolRul
     argumentsJson: command.arguments,
     ...(command.meta && { meta: command.meta }),
     ...(command.inputs && { inputs: inputsOf(command.inputs) }),
-    caller: { agent: command.caller.agent, ...(command.caller.conversation && { conversation: command.caller.conversation }) },
+    caller: {
+      agent: command.caller.agent,
+      ...(command.caller.conversation && { conversation: command.caller.conversation }),
+    },
     deadline: Math.min(broker.owner.deadline(owner), untilDispatchBy),
     // Only after its late window is a request given up: until then the connection stays open for an answer.
     timeoutMs: rules.timeoutMs + rules.lateWindowMs,
@@ -55,9 +58,15 @@ async function send(broker: Broker, { command, operation }: Held, rules: ToolRul
   }
 }
 
-const inputsOf = ({ requestState, inputResponses }: { requestState?: string | undefined; inputResponses: unknown }) => ({
-  ...(requestState !== undefined && { requestState }),
+const inputsOf = ({
+  requestState,
   inputResponses,
+}: {
+  requestState?: string | undefined
+  inputResponses?: unknown
+}) => ({
+  ...(requestState !== undefined && { requestState }),
+  ...(inputResponses !== undefined && { inputResponses }),
 })
 
 /** What the attempt came to, or undefined once the time is over. The attempt itself goes on. */
@@ -75,10 +84,17 @@ async function timeOut(broker: Broker, held: Held): Promise<void> {
 }
 
 /** The late window: the lane is free for others, the request stays open. */
-function followLate(broker: Broker, held: Held, rules: ToolRules, late: { attempt: Promise<Seen>; startedAt: number }): void {
+function followLate(
+  broker: Broker,
+  held: Held,
+  rules: ToolRules,
+  late: { attempt: Promise<Seen>; startedAt: number },
+): void {
   broker.slotFreed(held.command.server)
   awaitLate(broker, held, rules, late)
-    .catch(error => broker.log.error({ err: error, operation: held.operation.operationId }, 'a late answer could not be recorded'))
+    .catch(error =>
+      broker.log.error({ err: error, operation: held.operation.operationId }, 'a late answer could not be recorded'),
+    )
     .finally(() => {
       broker.lanes.releaseLate(held.command.server)
       letGo(broker.held, held)
@@ -127,7 +143,8 @@ async function record(
     { answer, startedAt, reason: reasonOf(seen) },
   )
   if (!moved) {
-    if (seen.kind !== 'lost' && seen.kind !== 'not_sent') await keepEvidence(broker, held, { seen, answer, epoch, round })
+    if (seen.kind !== 'lost' && seen.kind !== 'not_sent')
+      await keepEvidence(broker, held, { seen, answer, epoch, round })
     await tellFromRecord(broker, operation.operationId)
   } else if (isAnswerable(operation)) {
     broker.waiting.settle(recordOfHeld(held, answer))
@@ -141,7 +158,15 @@ async function keepEvidence(
   { seen, answer, epoch, round }: { seen: Seen; answer: UpstreamAnswer | undefined; epoch: number; round: number },
 ): Promise<void> {
   const { command, operation } = held
-  const event = lateRecord(broker.events, { command, operation, epoch, round, saw: seen.kind, answer, at: broker.clock.now() })
+  const event = lateRecord(broker.events, {
+    command,
+    operation,
+    epoch,
+    round,
+    saw: seen.kind,
+    answer,
+    at: broker.clock.now(),
+  })
   await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a late answer' }, () =>
     rememberEvents(broker.db, [event]),
   )

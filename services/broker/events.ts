@@ -41,7 +41,11 @@ const callerFields = ({ agent, credential, client, origin, session, conversation
   trace,
 })
 
-const where = ({ tenant, keyspace, server }: { tenant: string; keyspace: string; server: string }) => ({ tenant, keyspace, server })
+const where = ({ tenant, keyspace, server }: { tenant: string; keyspace: string; server: string }) => ({
+  tenant,
+  keyspace,
+  server,
+})
 
 export type EventContext = { readonly secret: string; readonly maxArgumentsBytes: number }
 
@@ -100,7 +104,13 @@ export function transitionRecord(
 /** The record of a call that joined an operation. */
 export function joinRecord(
   context: EventContext,
-  input: { command: SubmitCommand; operation: Operation; how: 'replayed' | 'attached' | 'conflicted'; code: string | undefined; at: number },
+  input: {
+    command: SubmitCommand
+    operation: Operation
+    how: 'replayed' | 'attached' | 'conflicted'
+    code: string | undefined
+    at: number
+  },
 ): NewRecord {
   const { command, operation, how, code, at } = input
   return eventRecord({
@@ -148,7 +158,15 @@ export function queriedRecord(input: {
 /** An answer that came when nothing was left to settle: evidence all the same. */
 export function lateRecord(
   { secret }: EventContext,
-  input: { command: SubmitCommand; operation: Operation; epoch: number; round: number; saw: string; answer: UpstreamAnswer | undefined; at: number },
+  input: {
+    command: SubmitCommand
+    operation: Operation
+    epoch: number
+    round: number
+    saw: string
+    answer: UpstreamAnswer | undefined
+    at: number
+  },
 ): NewRecord {
   const { command, operation, answer } = input
   return eventRecord({

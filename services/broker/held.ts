@@ -18,7 +18,10 @@ export function letGo(all: Map<string, Held>, held: Held): void {
 }
 
 /** The record as this process knows it, for a reply without another read. */
-export function recordOfHeld({ command, operation, retentionMs }: Held, answer: UpstreamAnswer | undefined): OutcomeRecord {
+export function recordOfHeld(
+  { command, operation, retentionMs }: Held,
+  answer: UpstreamAnswer | undefined,
+): OutcomeRecord {
   const { tenant, keyspace, server, tool, key, caller } = command
   const { expires_ms: expires } = changingOf(operation, retentionMs)
   return {

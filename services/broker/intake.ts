@@ -26,14 +26,21 @@ async function readAll(broker: Broker, delivery: Delivery): Promise<CallCommand[
     const read = readCommand(record.value)
     const reason = 'command' in read ? problemOf(read.command) : read.reason
     if ('command' in read && reason === undefined) commands.push(read.command)
-    else await reject(broker, { reference: referenceOf(record), reason: reason as string, value: record.value }, delivery.signal)
+    else
+      await reject(
+        broker,
+        { reference: referenceOf(record), reason: reason as string, value: record.value },
+        delivery.signal,
+      )
   }
   return commands
 }
 
 const referenceOf = ({ topic, partition, offset }: JournalRecord) => `${topic}/${partition}/${offset}`
 
-type Group = { type: 'submits'; commands: SubmitCommand[] } | { type: 'single'; command: Exclude<CallCommand, SubmitCommand> }
+type Group =
+  | { type: 'submits'; commands: SubmitCommand[] }
+  | { type: 'single'; command: Exclude<CallCommand, SubmitCommand> }
 
 /** Runs of submits go together; a question or a cancel comes after all that stood before it. */
 function inGroups(commands: readonly CallCommand[]): Group[] {

@@ -70,7 +70,15 @@ async function tryAdvance(
   { answer, intentBefore, startedAt, reason }: MoveOptions,
 ): Promise<'moved' | 'refused' | 'doubtful'> {
   const { command, operation, retentionMs } = held
-  const record = transitionRecord(broker.events, { event, operation: next, command, opens: false, answer, startedAt, reason })
+  const record = transitionRecord(broker.events, {
+    event,
+    operation: next,
+    command,
+    opens: false,
+    answer,
+    startedAt,
+    reason,
+  })
   try {
     const moved = await broker.advances.add({
       operationId: operation.operationId,
@@ -82,7 +90,10 @@ async function tryAdvance(
     })
     return moved ? 'moved' : 'refused'
   } catch (error) {
-    broker.log.warn({ err: error, operation: operation.operationId }, 'a transition could not be confirmed; looking again')
+    broker.log.warn(
+      { err: error, operation: operation.operationId },
+      'a transition could not be confirmed; looking again',
+    )
     return 'doubtful'
   }
 }

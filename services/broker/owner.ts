@@ -67,7 +67,9 @@ export async function startOwner(deps: Deps, { leaseMs }: { leaseMs: number }): 
       stopped = true
       clearInterval(timer)
       await renewing?.catch(() => {})
-      await endOwner(deps.db, id).catch(error => deps.log.warn({ err: error }, 'the lease could not be ended; it ends by itself'))
+      await endOwner(deps.db, id).catch(error =>
+        deps.log.warn({ err: error }, 'the lease could not be ended; it ends by itself'),
+      )
     },
   }
 }

@@ -1,7 +1,11 @@
 import type { Logger } from 'pino'
 
 /** Runs a task again and again with a pause between the end of one run and the start of the next. */
-export function repeat({ log, doing }: { log: Logger; doing: string }, pauseMs: number, task: () => Promise<void>): { stop(): Promise<void> } {
+export function repeat(
+  { log, doing }: { log: Logger; doing: string },
+  pauseMs: number,
+  task: () => Promise<void>,
+): { stop(): Promise<void> } {
   let stopped = false
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> = Promise.resolve()

@@ -97,7 +97,9 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   closers.push(() => sweeping.stop())
   const purging = repeat({ log, doing: 'dropping what has expired' }, 60_000, () => purge(broker, rememberMs))
   closers.push(() => purging.stop())
-  const commits = createCommits(commitPauseMs, error => log.warn({ err: error }, 'offsets could not be committed; the commands are looked up again'))
+  const commits = createCommits(commitPauseMs, error =>
+    log.warn({ err: error }, 'offsets could not be committed; the commands are looked up again'),
+  )
   const consumer = await journal.consume({
     group: brokerGroup,
     topics: [topics.calls.name],

@@ -31,7 +31,11 @@ type Outcome = 'handled' | 'again'
 
 const pauseMs = 5
 
-export async function submitAll(broker: Broker, commands: readonly SubmitCommand[], signal: AbortSignal): Promise<void> {
+export async function submitAll(
+  broker: Broker,
+  commands: readonly SubmitCommand[],
+  signal: AbortSignal,
+): Promise<void> {
   for (const { callId } of commands) broker.handling.add(callId)
   try {
     await handleAll(broker, commands, signal)
@@ -53,7 +57,11 @@ async function handleAll(broker: Broker, commands: readonly SubmitCommand[], sig
 }
 
 /** Claims every first command of a scope; returns those that did not win. */
-async function claimAll(broker: Broker, commands: readonly SubmitCommand[], signal: AbortSignal): Promise<SubmitCommand[]> {
+async function claimAll(
+  broker: Broker,
+  commands: readonly SubmitCommand[],
+  signal: AbortSignal,
+): Promise<SubmitCommand[]> {
   const seen = new Set<string>()
   const results = await Promise.all(
     commands.map(async command => {
@@ -126,8 +134,15 @@ function giveBack(broker: Broker, { server }: SubmitCommand, slot: Slot): void {
   startReady(broker, server)
 }
 
-const send = async (broker: Broker, claim: Claim, { receivedAt }: SubmitCommand, fence: OperationRow | undefined): Promise<Claimed> =>
-  fence === undefined ? broker.claims.add(claim) : { won: await claimFenced(broker.db, broker.owner.id(), claim, receivedAt) }
+const send = async (
+  broker: Broker,
+  claim: Claim,
+  { receivedAt }: SubmitCommand,
+  fence: OperationRow | undefined,
+): Promise<Claimed> =>
+  fence === undefined
+    ? broker.claims.add(claim)
+    : { won: await claimFenced(broker.db, broker.owner.id(), claim, receivedAt) }
 
 function claimOf(
   broker: Broker,
@@ -181,11 +196,20 @@ function begin(broker: Broker, held: Held, slot: Slot): void {
 /** A full queue drains at the pace of its server; a second is long enough not to hammer it. */
 const retryAfterMs = 1_000
 
-async function lookAtLost(broker: Broker, lost: readonly SubmitCommand[], signal: AbortSignal): Promise<SubmitCommand[]> {
+async function lookAtLost(
+  broker: Broker,
+  lost: readonly SubmitCommand[],
+  signal: AbortSignal,
+): Promise<SubmitCommand[]> {
   if (lost.length === 0) return []
-  const questions = lost.map(command => ({ callId: command.callId, scope: scopeHash(command), change: changeHash(command) }))
-  const standings = await patiently({ log: broker.log, signal, doing: 'reading what stands in the way of a claim' }, () =>
-    readStanding(broker.db, questions),
+  const questions = lost.map(command => ({
+    callId: command.callId,
+    scope: scopeHash(command),
+    change: changeHash(command),
+  }))
+  const standings = await patiently(
+    { log: broker.log, signal, doing: 'reading what stands in the way of a claim' },
+    () => readStanding(broker.db, questions),
   )
   const again: SubmitCommand[] = []
   const joins: Array<Promise<Outcome>> = []
@@ -261,7 +285,9 @@ function twinSlotOf(broker: Broker, command: SubmitCommand, twins: readonly Oper
 const twinOf = (command: SubmitCommand, twins: readonly OperationRow[]): OperationRow | undefined =>
   twins.find(row => {
     const operation = operationOf(row)
-    return operation !== undefined && isTwin(operation, { fingerprint: command.fingerprint, after: afterCall(command.key) })
+    return (
+      operation !== undefined && isTwin(operation, { fingerprint: command.fingerprint, after: afterCall(command.key) })
+    )
   })
 
 /** The key is held by an operation: join it, reopen it, or answer its question. */
@@ -329,8 +355,9 @@ async function join(
   const event = joinRecord(broker.events, { command, operation, how, code, at: broker.clock.now() })
   const { callId, replyTo } = command
   if (how === 'attached') broker.waiting.add(operation.operationId, { callId, replyTo, how })
-  const remembered = await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a repeated call' }, () =>
-    broker.joins.add({ callId, operationId: operation.operationId, how, code, event }),
+  const remembered = await patiently(
+    { log: broker.log, signal: broker.stopping, doing: 'recording a repeated call' },
+    () => broker.joins.add({ callId, operationId: operation.operationId, how, code, event }),
   )
   // Somebody else handled this very call meanwhile: what they did is what is told (I5).
   if (!remembered) return 'again'
@@ -356,7 +383,8 @@ async function answerRedelivered(
   if (handled.how === 'conflicted') {
     const row = await readById(broker.db, handled.operationId)
     const record = row && recordOf(row)
-    if (record) broker.waiting.tell(replyTo, { kind: 'outcome', callId, how: 'conflicted', code: handled.code as never, record })
+    if (record)
+      broker.waiting.tell(replyTo, { kind: 'outcome', callId, how: 'conflicted', code: handled.code as never, record })
     return 'handled'
   }
   broker.waiting.add(handled.operationId, { callId, replyTo, how: handled.how === 'own' ? 'own' : 'attached' })
@@ -368,7 +396,12 @@ async function answerRedelivered(
  * The row is this very call's. Either it is redelivered, or its claim was committed although the reply was lost: a row
  * under this process's own id that it does not hold was never sent, and is its to send once.
  */
-async function takeUpOwn(broker: Broker, command: SubmitCommand, row: OperationRow, operation: Operation): Promise<Outcome> {
+async function takeUpOwn(
+  broker: Broker,
+  command: SubmitCommand,
+  row: OperationRow,
+  operation: Operation,
+): Promise<Outcome> {
   const { callId, replyTo } = command
   const isOurs = row.owner === broker.owner.id() && !broker.held.has(operation.operationId)
   if (isOurs && operation.callId === callId && (operation.state === 'executing' || operation.state === 'accepted')) {

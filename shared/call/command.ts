@@ -45,7 +45,7 @@ const submit = z.object({
   arguments: z.string(),
   /** `_meta` to forward to upstream (trace context). */
   meta: z.record(z.string(), z.unknown()).optional(),
-  inputs: z.object({ requestState: z.string().optional(), inputResponses: z.unknown() }).optional(),
+  inputs: z.object({ requestState: z.string().optional(), inputResponses: z.unknown().optional() }).optional(),
   caller,
   policyRule: text.optional(),
   policyVersion: text.optional(),

@@ -44,7 +44,17 @@ const columnTypes: Record<keyof Changing, string> = {
   expires_ms: 'bigint',
 }
 
-const identity = ['operation_id', 'scope', 'tenant', 'keyspace', 'server', 'key', 'tool', 'agent', 'conversation'] as const
+const identity = [
+  'operation_id',
+  'scope',
+  'tenant',
+  'keyspace',
+  'server',
+  'key',
+  'tool',
+  'agent',
+  'conversation',
+] as const
 const changing = changingColumns.map(column => `i.${column}`).join(', ')
 const changingDefinitions = changingColumns.map(column => `${column} ${columnTypes[column]}`).join(', ')
 

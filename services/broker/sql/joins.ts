@@ -3,7 +3,13 @@ import { recordColumns } from './claim.ts'
 import type { Queryable } from './row.ts'
 
 /** A call that joined an operation without moving it. */
-export type Join = { readonly callId: string; readonly operationId: string; readonly how: string; readonly code: string | undefined; readonly event: NewRecord }
+export type Join = {
+  readonly callId: string
+  readonly operationId: string
+  readonly how: string
+  readonly code: string | undefined
+  readonly event: NewRecord
+}
 
 const text = `
 with input as (

@@ -2,13 +2,19 @@ import type { Queryable } from './row.ts'
 
 /** Enters a new owner. Its lease begins by database time. */
 export async function enterOwner(db: Queryable, owner: string, leaseMs: number): Promise<void> {
-  await db.query('insert into owners (owner, lease_until_ms, started_ms) values ($1, now_ms() + $2, now_ms())', [owner, leaseMs])
+  await db.query('insert into owners (owner, lease_until_ms, started_ms) values ($1, now_ms() + $2, now_ms())', [
+    owner,
+    leaseMs,
+  ])
 }
 
 /** Renews a live lease. False when it has expired: an expired lease is never renewed, the process takes a new id. */
 export async function renewOwner(db: Queryable, owner: string, leaseMs: number): Promise<boolean> {
   const result = await db.query(
-    { name: 'renew', text: 'update owners set lease_until_ms = now_ms() + $2 where owner = $1 and lease_until_ms > now_ms()' },
+    {
+      name: 'renew',
+      text: 'update owners set lease_until_ms = now_ms() + $2 where owner = $1 and lease_until_ms > now_ms()',
+    },
     [owner, leaseMs],
   )
   return result.rowCount === 1

@@ -73,15 +73,28 @@ export function operationOf(row: OperationRow): Operation | undefined {
     firstSeenAt: row.first_seen_ms,
     ...(row.inputs_hash !== null && { inputsHash: row.inputs_hash }),
   }
-  const finished = () => ({ finishedAt: present(row, row.finished_ms), evidence: present(row, row.evidence) as Evidence })
+  const finished = () => ({
+    finishedAt: present(row, row.finished_ms),
+    evidence: present(row, row.evidence) as Evidence,
+  })
   const code = () => present(row, row.code) as OutcomeCode
   switch (row.state) {
     case 'accepted':
-      return { ...common, state: row.state, owner: present(row, row.owner), dispatchBy: present(row, row.dispatch_by_ms) }
+      return {
+        ...common,
+        state: row.state,
+        owner: present(row, row.owner),
+        dispatchBy: present(row, row.dispatch_by_ms),
+      }
     case 'awaiting_approval':
       return { ...common, state: row.state, dispatchBy: present(row, row.dispatch_by_ms) }
     case 'executing':
-      return { ...common, state: row.state, owner: present(row, row.owner), dispatchedAt: present(row, row.dispatched_ms) }
+      return {
+        ...common,
+        state: row.state,
+        owner: present(row, row.owner),
+        dispatchedAt: present(row, row.dispatched_ms),
+      }
     case 'awaiting_input':
       return { ...common, state: row.state, requestStateHash: present(row, row.request_state_hash) }
     case 'succeeded':
@@ -96,7 +109,8 @@ export function operationOf(row: OperationRow): Operation | undefined {
 }
 
 function present<T>(row: OperationRow, value: T | null): T {
-  if (value === null) throw new CorruptionError(`operation ${row.operation_id} is ${row.state} but lacks a field of that state`)
+  if (value === null)
+    throw new CorruptionError(`operation ${row.operation_id} is ${row.state} but lacks a field of that state`)
   return value
 }
 
@@ -143,7 +157,8 @@ export type Changing = Record<(typeof changingColumns)[number], string | number 
 
 /** @param retentionMs how long a settled outcome is kept */
 export function changingOf(operation: Operation, retentionMs: number): Changing {
-  const has = <K extends string>(key: K) => (key in operation ? ((operation as Record<string, unknown>)[key] as never) : null)
+  const has = <K extends string>(key: K) =>
+    key in operation ? ((operation as Record<string, unknown>)[key] as never) : null
   const finishedAt: number | null = has('finishedAt')
   return {
     state: operation.state,

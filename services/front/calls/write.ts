@@ -88,7 +88,7 @@ function prepare(
     arguments: argumentsJson,
     ...(meta !== undefined && { meta }),
     // A server may ask for nothing but the call again with its `requestState`; a command always has both.
-    ...(inputs !== undefined && { inputs: { ...inputs, inputResponses: inputs.inputResponses ?? {} } }),
+    ...(inputs !== undefined && { inputs }),
     caller: facts.caller,
     policyRule: policy.rule,
     policyVersion: policy.version,

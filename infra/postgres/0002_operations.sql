@@ -16,7 +16,8 @@ create table operations (
   conversation text,
   fingerprint bytea not null,
   change bytea not null,                    -- SHA-256 of (tenant, keyspace, server, fingerprint)
-  -- '' where the twin guard holds; the operation's own id where a second change is deliberate or twins are allowed
+  -- '' where the twin guard holds; for a deliberate second change the call its key names after `;after=`, so that only
+  -- one change can stand beside that call; the operation's own id where twins are allowed
   twin_slot text not null,
   -- 'fence' is not an operation's state: somebody was told not_found for this key at fenced_ms, and the row holds the
   -- key's place in the unique index, so that no claim received earlier can pass it (I9)

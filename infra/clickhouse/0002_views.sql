@@ -10,7 +10,8 @@
 -- event of each try says who and what.
 
 -- One row per call. state is the operation's state that the call led to or was told. A read without an end is executing
--- for five minutes and lost after that; calls that were denied, not_accepted or conflicted are named so.
+-- for five minutes and lost after that; calls that were denied, not_accepted or conflicted are named so, and one that
+-- waited for another call's try is attached: what it was told in the end is the state of the call in `of`.
 create or replace view holdfast.calls as
 select
     events.call_id as call_id,
@@ -28,12 +29,12 @@ select
     multiIf(
         last_event = 'call.requested', if(max(events.time) < now64(3) - interval 5 minute, 'lost', 'executing'),
         last_event = 'call.lost' and effect = 'read', 'lost',
-        last_event in ('call.replayed', 'call.attached') and argMax(events.state, (events.time, events.sequence)) != '',
+        last_event = 'call.replayed' and argMax(events.state, (events.time, events.sequence)) != '',
             argMax(events.state, (events.time, events.sequence)),
         transform(
             last_event,
-            ['call.approval_requested', 'call.dispatched', 'call.attached', 'call.input_required', 'call.lost'],
-            ['awaiting_approval', 'executing', 'executing', 'awaiting_input', 'unknown'],
+            ['call.approval_requested', 'call.dispatched', 'call.input_required', 'call.lost'],
+            ['awaiting_approval', 'executing', 'awaiting_input', 'unknown'],
             substring(last_event, 6))) as state,
     argMax(events.code, (events.time, events.sequence)) as code,
     argMax(events.reason, (events.time, events.sequence)) as reason,

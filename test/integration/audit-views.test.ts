@@ -150,7 +150,7 @@ test('the views of the history', async t => {
     assert.deepEqual(states, {
       'op-done': 'succeeded',
       'call-replay': 'succeeded',
-      'call-attach': 'executing',
+      'call-attach': 'attached',
       'call-conflict': 'conflicted',
       'op-lost': 'unknown',
       'op-late': 'succeeded',

@@ -15,8 +15,8 @@ export async function waitForDispatches(broker: Broker, graceMs: number): Promis
 
 const inFlight = ({ lanes }: Broker) => lanes.counts().reduce((sum, { inFlight }) => sum + inFlight, 0)
 
-/** Says of what is left that its process is gone; an answer that still comes is recorded by nobody. */
-export async function giveUpAll(broker: Broker): Promise<void> {
+/** Tells the operator what is left to the sweep: an answer that still comes is recorded by nobody. */
+export function warnOfCallsLeft(broker: Broker): void {
   const left = [...broker.held.values()].filter(({ operation }) => operation.state === 'executing').length
   if (left > 0) broker.log.warn({ calls: left }, 'stopping with calls in flight: their outcome will be unknown')
 }

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino'
 import { createBatcher } from '../../shared/batch/batcher.ts'
 import type { BrokerPort, ReplyPort } from '../../shared/call/broker-port.ts'
-import { giveUpAll, waitForDispatches } from './drain.ts'
+import { waitForDispatches, warnOfCallsLeft } from './drain.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import { claimBatch } from './claim-batch.ts'
@@ -91,7 +91,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   closers.push(async () => {
     await waitForDispatches(broker, graceMs)
     stopping.abort()
-    await giveUpAll(broker)
+    warnOfCallsLeft(broker)
   })
   const sweeping = repeat({ log, doing: 'sweeping' }, sweepMs, () => sweep(broker))
   closers.push(() => sweeping.stop())

@@ -12,6 +12,8 @@ import { createCommits } from './commits.ts'
 import { handleDelivery } from './intake.ts'
 import { createLanes } from './lanes.ts'
 import { brokerGroup, createOutcomes } from './outcomes.ts'
+import { keepComplete } from './lineage/complete.ts'
+import { declareOlderCopy } from './lineage/older-copy.ts'
 import { startOwner } from './owner.ts'
 import { startReady } from './queue.ts'
 import { repeat } from './repeat.ts'
@@ -32,6 +34,8 @@ export type BrokerOptions = {
   readonly graceMs?: number
   /** How long handled commands are remembered: longer than the journal keeps commands. */
   readonly rememberMs?: number
+  /** After a failover, how far before the last commit that surely survived the journal is read back. */
+  readonly windowMs?: number
 }
 
 export type BrokerDeps = {
@@ -59,16 +63,20 @@ export type RunningBroker = {
 /** At most this much is handled twice after a crash, and `not_found` by a callId waits this much longer. */
 const commitPauseMs = 100
 
+const minute = 60_000
 const day = 24 * 60 * 60 * 1000
 const batches = { maxItems: 256, maxInFlight: 2 }
 
 export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {}): Promise<RunningBroker> {
   const { leaseMs = 10_000, sweepMs = 1_000, alone = false, graceMs = 3_000, rememberMs = 14 * day } = options
+  const { windowMs = 15 * minute } = options
   const { db, journal, log } = deps
   const closers: Array<() => Promise<void>> = []
   const stopping = new AbortController()
   const monotonic = () => performance.now()
 
+  await declareOlderCopy(deps)
+  await keepComplete(deps, windowMs)
   const owner = await startOwner({ db, ids: deps.ids, monotonic, log }, { leaseMs })
   closers.push(() => owner.stop())
   if (alone) await endOtherOwners(db, owner.id())
@@ -93,6 +101,10 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     stopping.abort()
     warnOfCallsLeft(broker)
   })
+  const completing = repeat({ log, doing: 'completing operations after a failover' }, sweepMs, () =>
+    keepComplete(deps, windowMs),
+  )
+  closers.push(() => completing.stop())
   const sweeping = repeat({ log, doing: 'sweeping' }, sweepMs, () => sweep(broker))
   closers.push(() => sweeping.stop())
   const purging = repeat({ log, doing: 'dropping what has expired' }, 60_000, () => purge(broker, rememberMs))

@@ -16,6 +16,13 @@ export type Environment = {
   readonly devKey: string | undefined
   /** What services show each other. */
   readonly internalToken: string | undefined
+  /** Seals sessions, keys commitments; the same on every process. */
+  readonly secret: string | undefined
+  /** Where brokers reach this front, and where fronts reach brokers. */
+  readonly frontUrl: string | undefined
+  readonly brokerUrls: readonly string[] | undefined
+  /** How long a process that was told to stop lets calls in flight finish. */
+  readonly drainMs: number | undefined
   /** Real servers instead of the embedded stores. */
   readonly databaseUrl: string | undefined
   readonly kafkaBrokers: readonly string[] | undefined
@@ -74,6 +81,30 @@ export const variables: readonly Variable[] = [
     name: 'HOLDFAST_INTERNAL_TOKEN',
     default: undefined,
     description: 'What the services show each other, at least 16 printable characters. A cluster needs it.',
+  },
+  {
+    name: 'HOLDFAST_SECRET',
+    default: undefined,
+    description:
+      'Seals the sessions of legacy clients and keys the commitments in the history: at least 32 printable characters, the same on every process. A cluster needs it; a single node makes one and keeps it in `secret` in the data folder.',
+  },
+  {
+    name: 'HOLDFAST_FRONT_URL',
+    default: undefined,
+    description:
+      'Where brokers reach this very front with their replies, `http://host:port`. Default: the address it is bound to, or the name of its machine where it is bound to all.',
+  },
+  {
+    name: 'HOLDFAST_BROKER_URLS',
+    default: undefined,
+    description:
+      'Where fronts ask brokers for outcomes, `http://host:port`, separated by commas; one may stand for several brokers. A cluster needs it.',
+  },
+  {
+    name: 'HOLDFAST_DRAIN_SECONDS',
+    default: undefined,
+    description:
+      'How long a process that was told to stop lets calls in flight finish. Default: a broker as long as the longest `timeout` and 5 seconds, a front 10, a single node 3. What kills processes has to wait longer.',
   },
   { name: 'DATABASE_URL', default: undefined, description: 'PostgreSQL (`postgres://…`) instead of the embedded one.' },
   {
@@ -136,6 +167,13 @@ type Report = (name: string, what: string) => undefined
  * @throws ConfigError with every problem at once
  */
 export function readEnvironment(env: Variables): Environment {
+  const { environment, problems } = inspectEnvironment(env)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return environment
+}
+
+/** The same for those who find more problems: what is wrong counts as not set. */
+export function inspectEnvironment(env: Variables): { environment: Environment; problems: string[] } {
   const problems: string[] = []
   const report: Report = (name, what) => void problems.push(`${name} ${what}`)
   const environment: Environment = {
@@ -146,6 +184,10 @@ export function readEnvironment(env: Variables): Environment {
     auditPort: portOf(env, 'HOLDFAST_AUDIT_PORT', report) ?? 8090,
     devKey: secretOf(env, 'HOLDFAST_DEV_KEY', 8, report),
     internalToken: secretOf(env, 'HOLDFAST_INTERNAL_TOKEN', 16, report),
+    secret: secretOf(env, 'HOLDFAST_SECRET', 32, report),
+    frontUrl: baseUrlsOf(env, 'HOLDFAST_FRONT_URL', report)?.[0],
+    brokerUrls: baseUrlsOf(env, 'HOLDFAST_BROKER_URLS', report),
+    drainMs: drainOf(env, report),
     databaseUrl: urlOf(env, 'DATABASE_URL', ['postgres:', 'postgresql:'], report),
     kafkaBrokers: brokersOf(env, report),
     kafka: kafkaOf(env, report),
@@ -153,8 +195,7 @@ export function readEnvironment(env: Variables): Environment {
     clickhouseReaderUrl: urlOf(env, 'CLICKHOUSE_READER_URL', ['http:', 'https:'], report),
     clickhouseMigrationUrl: urlOf(env, 'CLICKHOUSE_MIGRATION_URL', ['http:', 'https:'], report),
   }
-  if (problems.length > 0) throw new ConfigError(problems)
-  return environment
+  return { environment, problems }
 }
 
 function portOf(env: Variables, name: string, report: Report): number | undefined {
@@ -190,6 +231,28 @@ function urlOf(env: Variables, name: string, protocols: readonly string[], repor
   if (!text) return undefined
   if (URL.canParse(text) && protocols.includes(new URL(text).protocol)) return text
   return report(name, `is not a ${protocols[0]}// address (correct it)`)
+}
+
+/** Addresses of services: the paths are ours. */
+function baseUrlsOf(env: Variables, name: string, report: Report): string[] | undefined {
+  const text = env[name]
+  if (!text) return undefined
+  const urls = text.split(',').map(url => url.trim())
+  if (urls.every(isBaseUrl)) return urls.map(url => new URL(url).origin)
+  return report(name, 'is not http://host:port (correct it; several are separated by commas)')
+}
+
+function isBaseUrl(text: string): boolean {
+  if (!/^https?:\/\//.test(text) || !URL.canParse(text)) return false
+  const { pathname, search, hash, username } = new URL(text)
+  return pathname === '/' && search === '' && hash === '' && username === ''
+}
+
+function drainOf(env: Variables, report: Report): number | undefined {
+  const text = env.HOLDFAST_DRAIN_SECONDS
+  if (!text) return undefined
+  if (/^\d{1,4}$/.test(text)) return Number(text) * 1000
+  return report('HOLDFAST_DRAIN_SECONDS', 'is not a number of seconds (set 0 to 9999)')
 }
 
 function brokersOf(env: Variables, report: Report): string[] | undefined {

@@ -3,7 +3,7 @@
  * needs, says so once in its log and now and then again, and names what is missing at `/readyz`.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ConfigError, InvariantError } from '../errors.ts'
+import { ConfigError, InvariantError, UnavailableError } from '../errors.ts'
 
 /** `missing`: why work cannot be done. `degraded`: what is worse than usual while it is. By name, with the reason. */
 export type Readiness = {
@@ -18,7 +18,9 @@ export type Needs = {
    * or once stopped.
    */
   until<T>(name: string, attempt: () => Promise<T>): Promise<T>
-  /** Asks this at every `/readyz` from now on; its rejection is the reason. */
+  /** Waits for what happens by itself. Rejects once stopped. */
+  wait<T>(name: string, happens: Promise<T>): Promise<T>
+  /** From now on it is there as far as this says, asked at every `/readyz`; its rejection is the reason. */
   check(name: string, check: () => Promise<unknown>): void
   /** The same for what the service can do without for a while. */
   checkDegraded(name: string, check: () => Promise<unknown>): void
@@ -26,9 +28,12 @@ export type Needs = {
   stop(): void
   readonly stopped: AbortSignal
   readiness(): Promise<Readiness>
+  /** @throws UnavailableError naming what is missing */
+  ready(): Promise<void>
 }
 
-type Log = Readonly<Record<'info' | 'warn', (fields: object, message: string) => void>>
+/** The part of a pino logger that is used here and by whoever opens a port. */
+export type Log = Readonly<Record<'info' | 'warn' | 'error', (fields: object, message: string) => void>>
 type Check = { readonly degrades: boolean; readonly run: () => Promise<unknown> }
 export type NeedsTimes = { readonly pauseMs: number; readonly sayAgainMs: number; readonly checkMs: number }
 
@@ -72,6 +77,17 @@ export function createNeeds(
     }
   }
 
+  const wait = async <T>(name: string, happens: Promise<T>): Promise<T> => {
+    const stopped = new Promise<never>((_, reject) => {
+      const stop = () => reject(new Stopped(`stopped while waiting for ${name}`))
+      if (stopping.signal.aborted) stop()
+      stopping.signal.addEventListener('abort', stop, { once: true })
+    })
+    const result = await Promise.race([happens, stopped])
+    reasons.delete(name)
+    return result
+  }
+
   const readiness = async (): Promise<Readiness> => {
     const missing: Record<string, string> = Object.fromEntries(reasons)
     const degraded: Record<string, string> = {}
@@ -87,11 +103,23 @@ export function createNeeds(
 
   return {
     until,
-    check: (name, run) => void checks.set(name, { degrades: false, run }),
+    wait,
+    check(name, run) {
+      reasons.delete(name)
+      checks.set(name, { degrades: false, run })
+    },
     checkDegraded: (name, run) => void checks.set(name, { degrades: true, run }),
     stop: () => stopping.abort(),
     stopped: stopping.signal,
     readiness,
+    async ready() {
+      const missing = Object.entries((await readiness()).missing)
+      if (missing.length === 0) return
+      throw new UnavailableError(
+        missing[0]?.[0] ?? '',
+        missing.map(([name, reason]) => `${name}: ${reason}`).join('; '),
+      )
+    },
   }
 }
 

@@ -11,17 +11,15 @@ import { type Listener, openListener } from '../../shared/internal/listener.ts'
 import { createReplySender, replyAddress, replyRoutes } from '../../shared/internal/replies.ts'
 import { internalHandler, type Routes } from '../../shared/internal/server.ts'
 import { openAddress, sealAddress } from '../../shared/internal/token.ts'
+import { testListener } from '../helpers/listener.ts'
+import { silent } from '../helpers/silent.ts'
 
 const token = 'a-token-of-the-tests'
 const maxBytes = 4 * 1024 * 1024
 const log = { warn: () => {} }
 
 async function serve(routes: Routes, { shown = token, port = 0 } = {}) {
-  const listener = await openListener({
-    host: '127.0.0.1',
-    port,
-    readiness: async () => ({ ready: true, missing: {}, degraded: {} }),
-  })
+  const listener = await openListener({ host: '127.0.0.1', port, needs: [], log: silent })
   listener.serve('/internal', internalHandler({ token: shown, routes, log, maxBytes }))
   return listener
 }
@@ -193,11 +191,7 @@ test('replies go to the front that sealed the address, in few requests', async (
 test('the token is shown only to addresses that a holder of it sealed', async () => {
   const client = internalClient({ token, maxBytes })
   const shown: Array<string | undefined> = []
-  const stranger = await openListener({
-    host: '127.0.0.1',
-    port: 0,
-    readiness: async () => ({ ready: true, missing: {}, degraded: {} }),
-  })
+  const stranger = await testListener()
   stranger.serve('/', (request, response) => {
     shown.push(request.headers.authorization)
     response.end('{}')
@@ -313,15 +307,15 @@ test('what is no reply is refused by the front, and nobody hears of it', async (
 })
 
 test('a port answers before its service is ready: it lives, it is not ready, and says why', async () => {
-  const listener = await openListener({
-    host: '127.0.0.1',
-    port: 0,
-    readiness: async () => ({ ready: false, missing: { postgres: 'not reached yet' }, degraded: {} }),
-  })
+  const listener = await testListener(['postgres', 'journal'])
   assert.equal((await fetch(`${listener.url}/livez`)).status, 200)
   const readyz = await fetch(`${listener.url}/readyz`)
   assert.equal(readyz.status, 503)
-  assert.deepEqual(await readyz.json(), { ready: false, missing: { postgres: 'not reached yet' }, degraded: {} })
+  assert.deepEqual(await readyz.json(), {
+    ready: false,
+    missing: { postgres: 'not reached yet', journal: 'not reached yet' },
+    degraded: {},
+  })
   const early = await fetch(`${listener.url}/mcp`, { method: 'POST', body: '{}' })
   assert.equal(early.status, 503)
   assert.equal(((await early.json()) as { code: string }).code, 'starting')

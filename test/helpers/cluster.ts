@@ -43,6 +43,9 @@ export type Member = {
   terminate(): Promise<number>
 }
 
+/** Where a client's requests go: to fronts in turn, as behind a load balancer that knows nothing of sessions, or by their body. */
+export type Way = readonly Member[] | ((body: string) => Member)
+
 export type Cluster = {
   readonly key: string
   readonly fronts: readonly Member[]
@@ -51,9 +54,8 @@ export type Cluster = {
   readonly members: readonly Member[]
   /** One more process, not started. */
   add(service: Service, env?: Record<string, string>): Promise<Member>
-  /** @param at fronts to be asked in turn, one after each request */
-  modern(at: readonly Member[], options?: { path?: string }): Promise<ModernClient>
-  legacy(at: readonly Member[], options?: { path?: string }): Promise<LegacyClient>
+  modern(at: Way, options?: { path?: string }): Promise<ModernClient>
+  legacy(at: Way, options?: { path?: string }): Promise<LegacyClient>
   outcome(at: Member, server: string, key: string): Promise<{ status: number; body: Record<string, unknown> }>
   sql<Row = Record<string, unknown>>(query: string): Promise<Row[]>
   [Symbol.asyncDispose](): Promise<void>
@@ -121,13 +123,13 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
       add,
       async modern(at, { path = '' } = {}) {
         const client = new ModernClient({ name: 'modern-test', version: '2' }, { versionNegotiation: { mode: 'auto' } })
-        await client.connect(new ModernTransport(new URL(`${at[0]?.url}/mcp${path}`), optionsFor(at, key)))
+        await client.connect(new ModernTransport(new URL(`http://127.0.0.1/mcp${path}`), optionsFor(at, key)))
         closers.push(() => client.close())
         return client
       },
       async legacy(at, { path = '' } = {}) {
         const client = new LegacyClient({ name: 'legacy-test', version: '1' })
-        const transport = new LegacyTransport(new URL(`${at[0]?.url}/mcp${path}`), optionsFor(at, key))
+        const transport = new LegacyTransport(new URL(`http://127.0.0.1/mcp${path}`), optionsFor(at, key))
         await client.connect(transport as Parameters<typeof client.connect>[0])
         closers.push(() => client.close())
         return client
@@ -209,14 +211,14 @@ function createMember(service: Service, port: number, env: Record<string, string
   }
 }
 
-/** A client's requests go to the fronts in turn, as behind a load balancer that knows nothing of sessions. */
-function optionsFor(at: readonly Member[], key: string) {
+function optionsFor(at: Way, key: string) {
   let turn = 0
+  const choose = typeof at === 'function' ? at : () => at[turn++ % at.length] as Member
   return {
     requestInit: { headers: { authorization: `Bearer ${key}` } },
     fetch: (url: string | URL, init?: RequestInit) => {
       const { pathname, search } = new URL(url)
-      const front = at[turn++ % at.length] as Member
+      const front = choose(typeof init?.body === 'string' ? init.body : '')
       return fetch(new URL(pathname + search, front.url), init)
     },
   }
@@ -235,4 +237,4 @@ async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-const freePort = async (): Promise<number> => (await freePorts(1))[0] as number
+export const freePort = async (): Promise<number> => (await freePorts(1))[0] as number

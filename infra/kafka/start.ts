@@ -95,6 +95,9 @@ const settings = (folder: string, { broker, controller }: Ports): Record<string,
   'share.coordinator.state.topic.min.isr': '1',
   'group.initial.rebalance.delay.ms': '0',
   'auto.create.topics.enable': 'false',
+  // After a kill the node waits until its own last life has timed out.
+  'broker.session.timeout.ms': '2000',
+  'broker.heartbeat.interval.ms': '500',
   'num.network.threads': '2',
   'num.io.threads': '4',
 })

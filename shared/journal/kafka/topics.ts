@@ -2,6 +2,7 @@
  * Topics at start: created where they are missing, else held to what they must be. A topic that would lose or misplace
  * records is never silently used, and never changed either: it may be somebody else's.
  */
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Admin, ITopicMetadata } from 'kafkajs'
 import { ConfigError, UnavailableError } from '../../errors.ts'
 import { answerOf, isLoginRefused, messageOf } from './errors.ts'
@@ -65,6 +66,7 @@ async function createMissing(admin: Admin, { topics, wireName, replication }: Op
   await admin
     .createTopics({
       timeout: 10_000,
+      waitForLeaders: false, // it gives up while the broker has not heard of its own new topic
       topics: missing.map(({ name, partitions, settings }) => ({
         topic: wireName(name),
         numPartitions: partitions,
@@ -94,7 +96,7 @@ function whyNotCreated(error: unknown, names: string, replication: number): stri
 
 async function checkAll(admin: Admin, { topics, wireName, replication }: OpenTopics): Promise<number> {
   const names = topics.map(topic => wireName(topic.name))
-  const metadata = await admin.fetchTopicMetadata({ topics: names })
+  const metadata = await metadataOf(admin, names)
   const { resources } = await admin.describeConfigs({
     includeSynonyms: false,
     resources: names.map(name => ({ type: topicResource, name })),
@@ -113,6 +115,19 @@ async function checkAll(admin: Admin, { topics, wireName, replication }: OpenTop
   })
   if (problems.length > 0) throw new ConfigError(problems)
   return Math.min(...limits)
+}
+
+/** A topic that was just created needs a moment to be known everywhere and to have leaders. */
+async function metadataOf(admin: Admin, names: string[]) {
+  for (let left = 100; ; left -= 1) {
+    try {
+      return await admin.fetchTopicMetadata({ topics: names })
+    } catch (error) {
+      const passes = ['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE'].includes(answerOf(error) ?? '')
+      if (!passes || left === 0) throw error
+      await pause(100)
+    }
+  }
 }
 
 /** `ConfigResourceTypes.TOPIC` of kafkajs. */

@@ -21,9 +21,24 @@ export async function temporaryFolder(): Promise<{ path: string; [Symbol.asyncDi
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
-export async function openHistory(path: string): Promise<Clickhouse & { [Symbol.asyncDispose](): Promise<void> }> {
+export type TestHistory = Clickhouse & { [Symbol.asyncDispose](): Promise<void> }
+
+export async function openHistory(path: string): Promise<TestHistory> {
   const clickhouse = await connectClickhouse({ path })
   return { ...clickhouse, [Symbol.asyncDispose]: () => clickhouse.close() }
+}
+
+/** The same engine as a server of its own. */
+export async function openServedHistory(dataDir: string): Promise<TestHistory> {
+  const local = await startLocalClickhouse({ dataDir, port: 0, log: silent })
+  const clickhouse = await connectClickhouse({ url: local.url })
+  return {
+    ...clickhouse,
+    [Symbol.asyncDispose]: async () => {
+      await clickhouse.close()
+      await local.stop()
+    },
+  }
 }
 
 export async function select<Row>(clickhouse: Clickhouse, query: string): Promise<Row[]> {

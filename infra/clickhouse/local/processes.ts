@@ -4,6 +4,8 @@
  */
 import { literal } from '../../../shared/clickhouse/literal.ts'
 
+const tableOutsideText = /'(?:[^'\\]|\\.|'')*'|\b(system\.processes)\b/gis
+
 export type Processes = {
   /** False when a statement of that id is under way. */
   enter(queryId: string, sql: string): boolean
@@ -31,6 +33,9 @@ export function createProcesses(now: () => number = () => performance.now()): Pr
       return true
     },
     leave: queryId => void running.delete(queryId),
-    shownIn: sql => (/^\s*(?:select|with)\b/i.test(sql) ? sql.replace(/\bsystem\.processes\b/gi, asTable) : sql),
+    shownIn: sql =>
+      /^\s*(?:select|with)\b/i.test(sql)
+        ? sql.replace(tableOutsideText, (found, table: string | undefined) => (table === undefined ? found : asTable()))
+        : sql,
   }
 }

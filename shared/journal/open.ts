@@ -1,15 +1,20 @@
 /** The journal that the environment names: Kafka where there are brokers, else the tables of the database. */
-import { ConfigError } from '../errors.ts'
+import { kafkaTopics } from '../../infra/kafka/topics.ts'
+import { createKafkaJournal, type KafkaJournalOptions } from './kafka/journal.ts'
 import { createPostgresJournal, type PostgresJournal, type PostgresJournalOptions } from './postgres/journal.ts'
 import type { Journal } from './port.ts'
 import { topics } from './topics.ts'
 
 export type OpenInput = {
   /** Where it is: `Environment` of `shared/config` fits. */
-  readonly environment: { readonly kafkaBrokers: readonly string[] | undefined }
+  readonly environment: {
+    readonly kafkaBrokers: readonly string[] | undefined
+    readonly kafka: Omit<KafkaJournalOptions['at'], 'brokers'> &
+      Pick<KafkaJournalOptions, 'topicPrefix' | 'compression' | 'replication'>
+  }
   /** A migrated database: the journal's own without Kafka. */
   readonly databaseUrl: string
-  readonly log: PostgresJournalOptions['log']
+  readonly log: PostgresJournalOptions['log'] & KafkaJournalOptions['log']
 }
 
 /**
@@ -25,9 +30,19 @@ export type OpenedJournal =
  * @throws ConfigError with everything about the topics that is not as it must be; UnavailableError
  */
 export async function openJournal({ environment, databaseUrl, log }: OpenInput): Promise<OpenedJournal> {
-  if (environment.kafkaBrokers === undefined) {
+  const { kafkaBrokers: brokers, kafka } = environment
+  if (brokers === undefined) {
     const journal = await createPostgresJournal({ url: databaseUrl, log, topics: Object.values(topics) })
     return { kind: 'postgres', journal }
   }
-  throw new ConfigError(['KAFKA_BROKERS is set, and the journal over Kafka is not in this version yet.'])
+  const { tls, sasl, topicPrefix, compression, replication } = kafka
+  const journal = await createKafkaJournal({
+    at: { brokers, tls, sasl },
+    topics: kafkaTopics,
+    topicPrefix,
+    compression,
+    replication,
+    log,
+  })
+  return { kind: 'kafka', journal }
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { Clickhouse } from '../../shared/clickhouse/connect.ts'
 import { insertEvents } from '../../shared/clickhouse/events.ts'
 import type { HoldfastEvent } from '../../shared/events/event.ts'
-import { asRecord, openHistory, rowOf, select, temporaryFolder } from '../helpers/clickhouse.ts'
+import { asRecord, openHistory, openServedHistory, rowOf, select, temporaryFolder } from '../helpers/clickhouse.ts'
 
 const at = (second: number) => new Date(Date.UTC(2026, 10, 20, 10, 0, second)).toISOString()
 const who = {
@@ -114,6 +115,16 @@ type Call = Record<string, string | number | null>
 test('the views of the history', async t => {
   await using folder = await temporaryFolder()
   await using history = await openHistory(folder.path)
+  await views(t, history)
+})
+
+test('the views of the history on a server', async t => {
+  await using folder = await temporaryFolder()
+  await using history = await openServedHistory(folder.path)
+  await views(t, history)
+})
+
+async function views(t: test.TestContext, history: Clickhouse): Promise<void> {
   // Every fact is published twice, the second time in the opposite order.
   const published = [...events, ...events.toReversed()]
   await insertEvents(
@@ -254,4 +265,4 @@ test('the views of the history', async t => {
     assert.deepEqual(rows, [{ operation_id: 'op-lost', code: 'timeout' }])
     assert.equal(stateOf('op-lost'), 'unknown')
   })
-})
+}

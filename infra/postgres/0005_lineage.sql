@@ -6,7 +6,8 @@
 create table lineage (
   singleton boolean primary key default true check (singleton),
   complete_under text not null, -- system identifier and timeline; '' where operations are known to be incomplete
-  alive_ms bigint not null      -- the latest sign of life: commits older than this are in every copy that has it
+  alive_ms bigint not null,     -- the latest sign of life: commits older than this are in every copy that has it
+  completed_ms bigint not null default 0 -- when operations were last completed after a failover
 ) with (fillfactor = 20);
 
 -- The timeline of the WAL that is being written, not that of the last checkpoint, which lags behind a promotion. Fails

@@ -2,15 +2,18 @@
 import type { Logger } from 'pino'
 import type { Variables } from '../../shared/config/environment.ts'
 import { readReplica, type ReplicaConfig } from '../../shared/config/replica.ts'
-import { longestTimeoutMs, serverAddresses } from '../../shared/config/settings.ts'
+import { isCommandServer, longestTimeoutMs, serverAddresses } from '../../shared/config/settings.ts'
 import { brokerRoutes } from '../../shared/internal/broker-port.ts'
+import { dispatchRoutes, remoteDispatch } from '../../shared/internal/dispatch.ts'
 import { internalClient } from '../../shared/internal/client.ts'
 import { bodyBytesFor } from '../../shared/internal/limits.ts'
 import { createReplySender } from '../../shared/internal/replies.ts'
 import { internalHandler } from '../../shared/internal/server.ts'
 import { type Replica, startReplica } from '../../shared/process/replica.ts'
+import { ownUrl } from '../../shared/process/own-url.ts'
 import { openStores, storeNeeds } from '../../shared/stores/open.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
+import { createCommandServers } from './command-servers/upstreams.ts'
 import { keepCommandsMs, maxArgumentsBytes } from './keep.ts'
 import { createRelay } from './relay.ts'
 import { brokerSettings } from './settings.ts'
@@ -30,7 +33,15 @@ const repliesMs = 2_000
 
 export function startBrokerReplica({ settings, log }: { settings: Settings; log: Logger }): Promise<Replica> {
   const { environment, config, variables } = settings
-  const { host, brokerPort: port, secret, internalToken: token, dataDir } = environment
+  const {
+    host,
+    brokerPort: port,
+    secret,
+    internalToken: token,
+    dataDir,
+    brokerUrl,
+    failoverWindowMs: windowMs,
+  } = environment
   const graceMs = environment.drainMs ?? longestTimeoutMs(config) + recordingMs
   const needs = [...storeNeeds, 'lease', 'group']
   return startReplica({ host, port, remedy: 'set HOLDFAST_BROKER_PORT to another one', needs, log }, async opening => {
@@ -49,15 +60,28 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
     closers.add(() => client.close())
     const replies = createReplySender({ client, token, log })
     closers.add(() => replies.done(repliesMs))
-    const upstreams = createUpstreams({ servers: serverAddresses(config, { env: variables, dataDir }), log })
-    closers.add(() => upstreams.close())
+    const servers = serverAddresses(config, { env: variables, dataDir })
+    const commandServers = createCommandServers(
+      {
+        db: pool,
+        log,
+        ids,
+        monotonic: () => performance.now(),
+        url: ownUrl({ url: brokerUrl, host }, listener.url),
+        isCommand: server => isCommandServer(config, server),
+        remote: remoteDispatch({ client }),
+        open: lifeOf => createUpstreams({ servers, log, lifeOf }),
+      },
+      { drainMs: graceMs },
+    )
+    closers.add(() => commandServers.close())
 
     const broker = await listener.needs.until('lease', () =>
       startBroker(
         {
           db: pool,
           journal: opened.journal,
-          upstreams,
+          upstreams: commandServers.upstreams,
           settings: brokerSettings(config),
           clock,
           ids,
@@ -65,11 +89,19 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
           events: { secret, maxArgumentsBytes },
           reply: replies.reply,
         },
-        { graceMs, rememberMs: 2 * keepCommandsMs },
+        { graceMs, rememberMs: 2 * keepCommandsMs, windowMs },
       ),
     )
     closers.add(() => broker.stop())
-    listener.serve('/internal', internalHandler({ token, routes: brokerRoutes(broker.port), log, maxBytes }))
+    listener.serve(
+      '/internal',
+      internalHandler({
+        token,
+        routes: { ...brokerRoutes(broker.port), ...dispatchRoutes(commandServers.port) },
+        log,
+        maxBytes,
+      }),
+    )
     await listener.needs.wait('group', broker.ready)
   })
 }

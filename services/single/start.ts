@@ -125,7 +125,12 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       events: { secret, maxArgumentsBytes },
       reply: (_, replies) => deliver(replies),
     },
-    { alone: true, rememberMs: 2 * keepCommandsMs, ...(drainMs !== undefined && { graceMs: drainMs }) },
+    {
+      alone: true,
+      rememberMs: 2 * keepCommandsMs,
+      windowMs: environment.failoverWindowMs,
+      ...(drainMs !== undefined && { graceMs: drainMs }),
+    },
   )
   closers.add(() => broker.stop())
 

@@ -37,6 +37,8 @@ export type Member = {
   readyz(): Promise<Readyz>
   /** What it logged since its last start. */
   log(): string
+  /** Its process id. */
+  pid(): number
   /** Ends it without asking; resolves when it is gone. */
   kill(): Promise<void>
   /** Asks it to end. Resolves with the exit code. */
@@ -206,6 +208,7 @@ function createMember(service: Service, port: number, env: Record<string, string
     },
     readyz: async () => (await (await fetch(`${url}/readyz`)).json()) as Readyz,
     log: () => printed,
+    pid: () => running()?.pid ?? assert.fail(`${service} at ${url} does not run`),
     kill: async () => void (await end('SIGKILL')),
     terminate: () => end('SIGTERM'),
   }

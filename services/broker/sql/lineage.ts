@@ -183,7 +183,8 @@ export async function readUnsettled(db: Queryable, limit: number): Promise<Opera
 
 const finishText = `
 with finished as (
-  update lineage set complete_under = $1, alive_ms = now_ms() where require_incomplete($1) returning 1
+  update lineage set complete_under = $1, alive_ms = now_ms(), completed_ms = now_ms()
+  where require_incomplete($1) returning 1
 ), ended as (
   update owners set lease_until_ms = 0 where exists (select from finished)
 )

@@ -3,7 +3,7 @@
  * gets the calls and whichever of them is killed or frozen.
  */
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
@@ -14,16 +14,21 @@ import { outcomeOf, textOf } from '../helpers/node.ts'
 
 const program = fileURLToPath(new URL('../helpers/upstream/stdio-lab.ts', import.meta.url))
 const loader = import.meta.resolve('tsx')
+const filesystem = fileURLToPath(
+  new URL('../../node_modules/@modelcontextprotocol/server-filesystem/dist/index.js', import.meta.url),
+)
 
 async function open(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-command-'))
   const [effectsFile, lifeFile] = [join(folder, 'effects'), join(folder, 'life')]
   const command = [process.execPath, '--import', loader, program, effectsFile, 'modern', `life=${lifeFile}`]
+  mkdirSync(join(folder, 'files'))
   const cluster = await startCluster({
     audits: 0,
     yaml: `
 servers:
   lab: { command: ${JSON.stringify(command)}, timeout: 15s, concurrency: 64 }
+  files: { command: ${JSON.stringify([process.execPath, filesystem, join(folder, 'files')])}, timeout: 15s }
 roles: { all: { allow: ["*"] } }
 agents: { dev: { roles: [all] } }
 `,
@@ -36,6 +41,7 @@ agents: { dev: { roles: [all] } }
   const client = await cluster.modern(cluster.fronts, { path: '/lab' })
   return {
     cluster,
+    folder,
     effects: (what: string) =>
       lines(effectsFile).filter(line => (JSON.parse(line) as { what: string }).what === what).length,
     lives: () => livesOf(lines(lifeFile)),
@@ -73,7 +79,7 @@ function assertNoOverlap(lives: readonly Life[]): void {
 
 /** The broker that runs the child, by its log. */
 function ownerOf({ brokers }: Cluster): Member {
-  const owners = brokers.filter(broker => broker.log().includes('this broker runs a command server'))
+  const owners = brokers.filter(({ log }) => /"server":"lab".*this broker runs a command server/.test(log()))
   assert.equal(owners.length, 1, 'one broker should run the server')
   return owners[0] as Member
 }
@@ -92,6 +98,20 @@ test('calls that any broker gets, reads through any front and lists of tools all
   ownerOf(cluster)
   const again = await write('key-0')
   assert.ok(outcomeOf(again).replayed)
+})
+
+test('the filesystem server, unmodified: an edit is made once, whichever broker and front its calls came to', async t => {
+  const { cluster, folder } = await open(t)
+  const file = join(folder, 'files', 'list.txt')
+  writeFileSync(file, 'end')
+  const client = await cluster.modern(cluster.fronts, { path: '/files' })
+  const call = (name: string, args: object) => client.callTool({ name, arguments: { path: file, ...args } })
+  const edits = ['one', 'two', 'three', 'four', 'five', 'six']
+  const edit = (line: string) =>
+    call('edit_file', { edits: [{ oldText: 'end', newText: `${line}\nend` }], idempotency_key: line })
+  for (const line of [...edits, ...edits, ...edits]) assert.equal(outcomeOf(await edit(line)).state, 'succeeded')
+  assert.equal(readFileSync(file, 'utf8'), [...edits, 'end'].join('\n'))
+  assert.match(textOf(await call('read_text_file', {})), /^one\ntwo/)
 })
 
 test('a broker that is killed takes its child with it, and another one runs the server after the lease', async t => {

@@ -57,6 +57,14 @@ const completed = (lab: Lab) =>
     30_000,
   )
 
+/** Waits until the group has committed past everything. */
+const committed = (lab: Lab) =>
+  eventually(
+    async () =>
+      (await lab.journal.lag('holdfast-broker', topics.calls.name)).every(({ lag }) => lag === 0) ? true : undefined,
+    () => 'offsets were not committed',
+  )
+
 test('a call whose record was lost with the primary is unknown, and its key is never sent again', () =>
   scene(async ({ lab, postgres }) => {
     const before = await lab.start()
@@ -159,6 +167,31 @@ test('an operation that waited for a slot when the record ends is unknown: its i
       assert.equal(lab.upstream.count('queued'), 1)
     },
     { concurrency: 1 },
+  ))
+
+test('a call that a broker still has in its queue is not sent once its record is unknown, whatever the broker remembers', () =>
+  scene(
+    async ({ lab, postgres }) => {
+      const broker = await lab.start()
+      await postgres.cutOffStandby()
+      const gate = lab.upstream.gate('first')
+      await lab.submit('first')
+      await lab.upstream.sentTimes('first')
+      await lab.submit('queued')
+      await lab.rowIn('queued', 'accepted')
+      await postgres.failOver()
+      await completed(lab)
+      assert.equal((await lab.row('queued'))?.state, 'unknown')
+      gate.open(done)
+      await lab.rowIn('first', 'succeeded')
+      await eventually(
+        async () => (broker.running.counts().every(lane => lane.inFlight + lane.queued === 0) ? true : undefined),
+        () => 'the queue was not left',
+      )
+      assert.equal(lab.upstream.count('queued'), 0)
+      assert.notEqual((await lab.row('queued'))?.state, 'executing')
+    },
+    { concurrency: 1, leaseMs: 30_000 },
   ))
 
 test('a key that was not executed before and was tried again in the lost time is unknown, in the next epoch', () =>
@@ -279,11 +312,7 @@ test('a cold copy that was put back is noticed by what the journal has handled s
     await postgres.takeCopy()
     const second = await lab.start()
     await (await lab.submit('forgotten')).reply()
-    await eventually(
-      async () =>
-        (await lab.journal.lag('holdfast-broker', topics.calls.name)).every(({ lag }) => lag === 0) ? true : undefined,
-      () => 'offsets were not committed',
-    )
+    await committed(lab)
     await second.stop()
     await postgres.putBackCopy()
     assert.equal(await lab.row('forgotten'), undefined)
@@ -292,3 +321,27 @@ test('a cold copy that was put back is noticed by what the journal has handled s
     assert.equal(told(await (await lab.submit('forgotten')).reply()), 'replayed unknown record_lost')
     assert.equal(lab.upstream.count('forgotten'), 1)
   }))
+
+test('a command that was rejected leaves no record either, and does not make the database look older', async () => {
+  await using lab = await openLab({ leaseMs })
+  const first = await lab.start()
+  const { callId, reply } = await lab.submit('rejected')
+  await reply()
+  await committed(lab)
+  await first.stop()
+  await lab.pool.query('delete from operations')
+  await lab.journal.append([{ topic: topics.rejected.name, partition: 0, key: callId, value: '{}', headers: {} }])
+  const second = await lab.start()
+  const completedAt = async () =>
+    (await lab.pool.query<{ at: number }>('select completed_ms as at from lineage')).rows[0]?.at
+  assert.deepEqual([await completedAt(), await lab.row('rejected')], [0, undefined])
+
+  // The same without the rejection is a lost record.
+  await (await lab.submit('lost')).reply()
+  await committed(lab)
+  await second.stop()
+  await lab.pool.query('delete from operations')
+  await lab.start()
+  assert.equal((await lab.rowIn('lost', 'unknown')).code, 'record_lost')
+  assert.equal(await lab.row('rejected'), undefined)
+})

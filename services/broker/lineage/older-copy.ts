@@ -1,7 +1,7 @@
 /**
  * A data directory that was put back as it was keeps system identifier and timeline. A journal that was not put back with
  * it shows it all the same: the group has committed past commands that this copy has no record of, and an offset is
- * committed only after its commands were handled durably.
+ * committed only after its commands were handled durably, or rejected.
  */
 import { readCommand, type SubmitCommand } from '../../../shared/call/command.ts'
 import { topics } from '../../../shared/journal/topics.ts'
@@ -10,14 +10,21 @@ import { problemOf } from '../problem.ts'
 import { declareIncomplete } from '../sql/lineage.ts'
 import type { CompleteDeps } from './complete.ts'
 import { withoutRecord } from './unrecorded.ts'
+import { readRejected } from './window.ts'
 
 /** The last calls of a partition that are looked for. */
 const look = 20
+/** The clocks of journal and database may differ. */
+const clockMarginMs = 15 * 60_000
 
 export async function declareOlderCopy(deps: CompleteDeps): Promise<void> {
   const lags = await deps.journal.lag(brokerGroup, topics.calls.name)
   const lost = await Promise.all(lags.map(each => lostBelowCommitted(deps, each)))
-  if (!lost.some(Boolean)) return
+  const unknown = lost.flat()
+  if (unknown.length === 0) return
+  const fromMs = Math.min(...unknown.map(({ receivedAt }) => receivedAt)) - clockMarginMs
+  const rejected = await readRejected({ journal: deps.journal, fromMs })
+  if (unknown.every(({ callId }) => rejected.has(callId))) return
   deps.log.warn({}, 'the journal has handled calls that this database has no record of: it is an older copy')
   await declareIncomplete(deps.db)
 }
@@ -25,8 +32,8 @@ export async function declareOlderCopy(deps: CompleteDeps): Promise<void> {
 async function lostBelowCommitted(
   deps: CompleteDeps,
   { partition, committed, earliest }: { partition: number; committed: number | null; earliest: number },
-): Promise<boolean> {
-  if (committed === null || committed <= earliest) return false
+): Promise<SubmitCommand[]> {
+  if (committed === null || committed <= earliest) return []
   const fromOffset = Math.max(earliest, committed - look)
   const submits: SubmitCommand[] = []
   const range = { topic: topics.calls.name, partition, fromOffset, toOffset: committed }
@@ -35,5 +42,5 @@ async function lostBelowCommitted(
     if ('command' in read && read.command.type === 'submit' && problemOf(read.command) === undefined)
       submits.push(read.command)
   }
-  return (await withoutRecord(deps, submits)).length > 0
+  return (await withoutRecord(deps, submits)).map(({ command }) => command)
 }

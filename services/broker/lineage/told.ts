@@ -9,7 +9,7 @@ import { type Forward, bringForward, readByIds } from '../sql/lineage.ts'
 import { changingOf, type OperationRow } from '../sql/row.ts'
 import type { Completing } from './complete.ts'
 import { type Fact, factOf, operationAfter } from './facts.ts'
-import { chunks } from './window.ts'
+import { chunks, readRejected } from './window.ts'
 
 export type Told = {
   /** Latest facts of operations that have no row, by operation. */
@@ -18,6 +18,8 @@ export type Told = {
   readonly questions: ReadonlySet<string>
   /** Ids of calls of which the journal has a join already, so that it is not told a second time. */
   readonly joined: ReadonlySet<string>
+  /** Calls that could not be handled: they never ran and never will. */
+  readonly rejected: ReadonlySet<string>
 }
 
 export async function applyEvents(to: Completing): Promise<Told> {
@@ -40,7 +42,7 @@ export async function applyEvents(to: Completing): Promise<Told> {
     }
     if (forwards.length > 0) await bringForward(to.db, to.lineage, forwards)
   }
-  return { missing, questions, joined }
+  return { missing, questions, joined, rejected: await readRejected(to) }
 }
 
 function latestOf(records: readonly JournalRecord[]): Map<string, Fact> {

@@ -10,6 +10,7 @@ import { changeHash, scopeHash } from '../../../shared/call/fingerprint.ts'
 import type { Operation } from '../../../shared/call/operation.ts'
 import type { JournalRecord } from '../../../shared/journal/port.ts'
 import { topics } from '../../../shared/journal/topics.ts'
+import { isDataError } from '../claim-batch.ts'
 import { joinRecord, queriedRecord, transitionRecord } from '../events.ts'
 import { problemOf } from '../problem.ts'
 import { refenceKey } from '../sql/fence.ts'
@@ -33,7 +34,8 @@ export async function enterUnrecorded(to: Completing, told: Told): Promise<numbe
   let count = 0
   for await (const records of chunks(to, topics.calls.name)) {
     const commands = records.flatMap(readSafely)
-    const lost = await withoutRecord(to, commands.filter(isSubmit))
+    const submits = commands.filter(isSubmit).filter(({ callId }) => !told.rejected.has(callId))
+    const lost = await withoutRecord(to, submits)
     count += lost.length
     await enter(to, told, lost)
     for (const ask of commands.filter(isAsk)) await fenceAgain(to, ask)
@@ -89,9 +91,24 @@ async function enter(to: Completing, told: Told, lost: readonly Lost[]): Promise
       calls.push(...joinAll(to, told, ofKey, moved.operation))
     }
   }
-  if (entries.length > 0) await enterOperations(to.db, to.lineage, entries)
+  await enterOrSplit(to, entries)
   if (forwards.length > 0) await bringForward(to.db, to.lineage, forwards)
   if (calls.length > 0) await rememberCalls(to.db, to.lineage, calls)
+}
+
+/** A row that the database refuses for what it carries could never be claimed, so it never ran: it holds up no other. */
+async function enterOrSplit(to: Completing, entries: readonly Entry[]): Promise<void> {
+  if (entries.length === 0) return
+  try {
+    await enterOperations(to.db, to.lineage, entries)
+  } catch (error) {
+    if (!isDataError(error)) throw error
+    const [only] = entries
+    if (entries.length === 1) return to.log.error({ err: error, call: only?.operationId }, 'a call cannot be entered')
+    const middle = entries.length >> 1
+    await enterOrSplit(to, entries.slice(0, middle))
+    await enterOrSplit(to, entries.slice(middle))
+  }
 }
 
 function byScope(lost: readonly Lost[]): Lost[][] {

@@ -23,7 +23,8 @@ import { byKeySettings, createPool } from '../shared/postgres/pool.ts'
 import { auditDefaults } from '../services/audit/config.ts'
 import { start as startAudit } from '../services/audit/start.ts'
 import { startBroker } from '../services/broker/start.ts'
-import { createIds } from '../services/single/ids.ts'
+import { openListener } from '../shared/internal/listener.ts'
+import { createIds } from '../shared/process/ids.ts'
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '4' }, rounds: { type: 'string', default: '3' } },
@@ -157,8 +158,10 @@ async function openHoldfast() {
     },
   })
   await broker.ready
+  const listener = await openListener({ host: '127.0.0.1', port: 0, needs: [], log })
   const audit = await startAudit({
-    config: { ...auditDefaults, port: 0 },
+    config: auditDefaults,
+    listener,
     journal,
     clickhouse: { path: join(folder, 'history') },
     authenticate: async () => ({ agent: 'bench', tenant: 'default', readHistory: true }),
@@ -216,6 +219,7 @@ async function openHoldfast() {
       await broker.stop()
       await relay.stop()
       await audit.stop()
+      await listener.close()
       await journal.close()
       databaseClock.stop()
     },

@@ -71,6 +71,9 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
 
   const owner = await startOwner({ db, ids: deps.ids, monotonic, log }, { leaseMs })
   closers.push(() => owner.stop())
+  const closeAll = async () => {
+    for (const close of closers.toReversed()) await close()
+  }
   if (alone) await endOtherOwners(db, owner.id())
 
   const broker: Broker = {
@@ -100,7 +103,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   const commits = createCommits(commitPauseMs, error =>
     log.warn({ err: error }, 'offsets could not be committed; the commands are looked up again'),
   )
-  const consumer = await journal.consume({
+  const consuming = journal.consume({
     group: brokerGroup,
     topics: [topics.calls.name],
     maxRecords: batches.maxItems,
@@ -111,6 +114,11 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     onRevoked: (_, partition) => commits.flush(partition),
     onError: error => log.warn({ err: error }, 'the journal could not be read; trying again'),
   })
+  const consumer = await consuming.catch(async error => {
+    stopping.abort()
+    await closeAll()
+    throw error
+  })
   closers.push(() => consumer.stop())
 
   let stopped: Promise<void> | undefined
@@ -118,7 +126,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     stopped ??= (async () => {
       // Whoever waits for a database that is away would wait for ever.
       const limit = setTimeout(() => stopping.abort(), graceMs)
-      for (const close of closers.toReversed()) await close()
+      await closeAll()
       clearTimeout(limit)
     })()
     return stopped

@@ -44,6 +44,14 @@ export function toolSettings(config: Config, server: string, tool: string): Tool
   }
 }
 
+/** The longest any configured tool may take: who stops in order waits at least that long. */
+export function longestTimeoutMs(config: Config): number {
+  const timeouts = Object.entries(config.servers).flatMap(([server, { tools }]) =>
+    ['', ...Object.keys(tools)].map(tool => toolSettings(config, server, tool).timeoutMs),
+  )
+  return Math.max(0, ...timeouts)
+}
+
 /** One server as `shared/upstream` takes it: secrets in headers and variables still as placeholders, all else resolved. */
 export type ServerAddress = {
   readonly id: string

@@ -11,7 +11,7 @@ import { startBroker } from '../../services/broker/start.ts'
 import type { AttemptRequest, ToolRules } from '../../services/broker/deps.ts'
 import type { LaneLimits } from '../../services/broker/lanes.ts'
 import type { Queryable } from '../../services/broker/sql/row.ts'
-import { createIds } from '../../services/single/ids.ts'
+import { createIds } from '../../shared/process/ids.ts'
 import {
   type AskCommand,
   type CallCommand,

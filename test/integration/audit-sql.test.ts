@@ -5,7 +5,7 @@ import test from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { ClickHouseError, ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { auditDefaults } from '../../services/audit/config.ts'
-import { startHttp } from '../../services/audit/http.ts'
+import { sqlHandler } from '../../services/audit/http.ts'
 import { createGate } from '../../services/audit/sql/gate.ts'
 import type { Clickhouse } from '../../shared/clickhouse/connect.ts'
 import { insertEvents } from '../../shared/clickhouse/events.ts'
@@ -19,6 +19,7 @@ import {
   silent,
   temporaryFolder,
 } from '../helpers/clickhouse.ts'
+import { testListener } from '../helpers/listener.ts'
 
 const keys = new Map([
   ['key-acme', { agent: 'auditor', tenant: 'acme', readHistory: true }],
@@ -61,16 +62,16 @@ async function endpoint(t: test.TestContext, { clickhouse, folder }: Endpoint): 
     clickhouse,
     events.map((each, offset) => rowOf(asRecord(each, { partition: 0, offset }))),
   )
-  const http = await startHttp(
-    {
+  const http = await testListener()
+  http.serve(
+    '/',
+    sqlHandler({
       clickhouse,
       gate: createGate({ running: 1, waiting: 1 }),
       limits: { ...auditDefaults.limits, seconds: 2, resultRows: 1_000, resultBytes: 1_000_000 },
       authenticate: async secret => keys.get(secret),
-      ready: () => clickhouse.ping(),
       log: silent,
-    },
-    { host: '127.0.0.1', port: 0 },
+    }),
   )
   t.after(() => http.close())
 

@@ -48,12 +48,3 @@ export async function readOfKeyspace(
   const values = [query.tenant, query.keyspace, query.fromId, query.conversation ?? null, query.limit]
   return (await db.query<OperationRow>({ name: 'report', text: ofKeyspace }, values)).rows
 }
-
-/** Where unexpired keys live: server ids and keyspaces that the configuration may not orphan. */
-export async function readLiveScopes(db: Queryable): Promise<Array<{ keyspace: string; server: string }>> {
-  const result = await db.query<{ keyspace: string; server: string }>(
-    `select distinct keyspace, server from operations
-     where state <> 'fence' and (expires_ms is null or expires_ms > now_ms())`,
-  )
-  return result.rows
-}

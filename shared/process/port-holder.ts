@@ -1,7 +1,7 @@
 /** Who listens on a port of this machine: for the sentence an operator reads when ours is taken. */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { ConfigError } from '../../shared/errors.ts'
+import { ConfigError } from '../errors.ts'
 
 /** @returns for example `node (process 4711)`, or undefined where the system does not tell */
 export function portHolder(port: number): string | undefined {

@@ -1,4 +1,4 @@
-import { ConfigError, UnavailableError } from '../../shared/errors.ts'
+import { ConfigError, UnavailableError } from '../errors.ts'
 
 /** What an operator reads when Holdfast does not start: the problem and the remedy; a trace only for our own faults. */
 export function explainFailure(error: unknown): string {

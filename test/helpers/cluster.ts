@@ -70,12 +70,16 @@ export type ClusterInput = {
   readonly env?: Record<string, string>
   /** False: nothing is started. */
   readonly start?: boolean
+  /** What Node runs for a service, its own options first. Default: the sources. */
+  readonly program?: (service: Service) => readonly string[]
 }
+
+const sources = (service: Service) => ['--import', 'tsx', join(root, `services/${service}/main.ts`)]
 
 const readyWithinMs = 60_000
 
 export async function startCluster(input: ClusterInput): Promise<Cluster> {
-  const { yaml, fronts = 2, brokers = 2, audits = 1, env = {}, start = true } = input
+  const { yaml, fronts = 2, brokers = 2, audits = 1, env = {}, start = true, program = sources } = input
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-cluster-'))
   chmodSync(folder, 0o755)
   const config = join(folder, 'holdfast.yaml')
@@ -101,7 +105,7 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
       const dataDir = join(folder, `${service}-${port}`)
       mkdirSync(dataDir)
       const ports = { [`HOLDFAST_${service.toUpperCase()}_PORT`]: String(port), HOLDFAST_DATA: dataDir }
-      const member = createMember(service, port, { ...shared, ...ports, ...more })
+      const member = createMember(service, port, { program: program(service), env: { ...shared, ...ports, ...more } })
       closers.push(() => member.kill())
       members.push(member)
       return member
@@ -164,7 +168,9 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
   }
 }
 
-function createMember(service: Service, port: number, env: Record<string, string>): Member {
+type Run = { readonly program: readonly string[]; readonly env: Record<string, string> }
+
+function createMember(service: Service, port: number, { program, env }: Run): Member {
   const url = `http://127.0.0.1:${port}`
   let child: ChildProcess | undefined
   let printed = ''
@@ -184,7 +190,7 @@ function createMember(service: Service, port: number, env: Record<string, string
     start() {
       assert.equal(running(), undefined, 'it runs already')
       printed = ''
-      const started = spawn(process.execPath, ['--import', 'tsx', join(root, `services/${service}/main.ts`)], {
+      const started = spawn(process.execPath, program, {
         cwd: root,
         env: { ...process.env, ...env },
         stdio: ['ignore', 'pipe', 'pipe'],

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { Client as ModernClient, StreamableHTTPClientTransport as ModernTransport } from '@modelcontextprotocol/client'
 import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as LegacyTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import { openClusterStores } from './cluster-stores.ts'
+import { type OpenStores, postgresStores } from './cluster-stores.ts'
 import { eventually } from './node.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -63,6 +63,8 @@ export type Cluster = {
 
 export type ClusterInput = {
   readonly yaml: string
+  /** Default: PostgreSQL, with the journal in it. */
+  readonly stores?: OpenStores
   readonly fronts?: number
   readonly brokers?: number
   readonly audits?: number
@@ -88,7 +90,7 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
   const key = 'the-key-of-the-cluster-tests'
 
   try {
-    const stores = await openClusterStores()
+    const stores = await (input.stores ?? postgresStores)()
     closers.push(() => stores.close())
     const brokerPorts = await freePorts(brokers)
     const shared = {

@@ -1,6 +1,7 @@
 /** The audit service's HTTP server: `/` speaks ClickHouse's interface, `/ping`, `/livez` and `/readyz` need no key. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Exposition } from '../../shared/telemetry/exposition.ts'
 import type { Log } from './log.ts'
 import { isRefusal, type Refusal, refusalToWire, refuse } from './sql/refusal.ts'
 import { readSqlRequest } from './sql/request.ts'
@@ -13,6 +14,8 @@ export type HttpDeps = RunDeps & {
   /** Resolves when the service can do its work; its rejection is what `/readyz` says. */
   readonly ready: () => Promise<void>
   readonly log: Log
+  /** Answers `/metrics`. */
+  readonly exposition?: Exposition | undefined
 }
 
 export type HttpServer = { readonly url: string; close(): Promise<void> }
@@ -55,6 +58,7 @@ async function route(deps: HttpDeps, message: IncomingMessage, response: ServerR
   if (url.pathname === '/ping') return plain(response, 200, 'Ok.\n')
   if (url.pathname === '/livez') return plain(response, 200, 'live\n')
   if (url.pathname === '/readyz') return readyz(deps, response)
+  if (url.pathname === '/metrics' && deps.exposition !== undefined) return metrics(deps.exposition, message, response)
   if (url.pathname !== '/') return plain(response, 404, `There is no handle ${url.pathname}: send SQL to /.\n`)
   if (message.method !== 'GET' && message.method !== 'POST') return plain(response, 405, 'Send SQL with GET or POST.\n')
   return sql(deps, { message, response, url })
@@ -85,6 +89,11 @@ async function readyz(deps: HttpDeps, response: ServerResponse): Promise<void> {
   } catch (error) {
     plain(response, 503, `${error instanceof Error ? error.message : 'not ready'}\n`)
   }
+}
+
+async function metrics(exposition: Exposition, message: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { status, headers, body } = await exposition(message.headers.authorization)
+  response.writeHead(status, headers).end(body)
 }
 
 function plain(response: ServerResponse, status: number, text: string): void {

@@ -1,6 +1,8 @@
 /** Starts the audit service: the sink from the journal to the history, and the SQL endpoint. The only place that builds its clients. */
 import { type Clickhouse, type ClickhouseAt, connectClickhouse } from '../../shared/clickhouse/connect.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { AuditTelemetry } from '../../shared/telemetry/audit.ts'
+import { silentAudit } from '../../shared/telemetry/silent.ts'
 import type { AuditConfig } from './config.ts'
 import { startHttp } from './http.ts'
 import type { Log } from './log.ts'
@@ -17,6 +19,8 @@ export type AuditInput = {
   readonly clickhouse: ClickhouseAt
   readonly authenticate: Authenticate
   readonly log: Log
+  /** Default: nobody watches. */
+  readonly telemetry?: AuditTelemetry
 }
 
 export type Audit = {
@@ -35,7 +39,9 @@ export type Audit = {
 /**
  * @throws ConfigError, UnavailableError as `connectClickhouse` does; the port in use as Node's own error
  */
-export async function start({ config, journal, clickhouse: at, authenticate, log }: AuditInput): Promise<Audit> {
+export async function start(input: AuditInput): Promise<Audit> {
+  const { config, clickhouse: at, authenticate, log, telemetry = silentAudit } = input
+  const journal = telemetry.journal(input.journal)
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
     for (let closer = closers.pop(); closer; closer = closers.pop()) await closer()
@@ -43,11 +49,24 @@ export async function start({ config, journal, clickhouse: at, authenticate, log
   try {
     const clickhouse = await connectClickhouse(at)
     closers.push(() => clickhouse.close())
-    const sink = await startSink({ journal, history: historyOf(clickhouse), log }, config.sink)
+    const sink = await startSink({ journal, history: telemetry.history(historyOf(clickhouse)), log }, config.sink)
     closers.push(() => sink.stop())
+    telemetry.reads({
+      failing: () => sink.failing() !== undefined,
+      lag: () => sink.lag(),
+      ping: () => clickhouse.ping(),
+    })
     const ready = () => readiness(clickhouse, sink)
     const http = await startHttp(
-      { clickhouse, gate: createGate(config.queries), limits: config.limits, authenticate, ready, log },
+      {
+        clickhouse,
+        gate: createGate(config.queries),
+        limits: config.limits,
+        authenticate,
+        ready,
+        log,
+        exposition: telemetry.exposition,
+      },
       config,
     )
     closers.push(() => http.close())

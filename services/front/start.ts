@@ -4,6 +4,8 @@ import type { BrokerPort } from '../../shared/call/broker-port.ts'
 import type { Reply } from '../../shared/call/record.ts'
 import type { Config } from '../../shared/config/load.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { FrontTelemetry } from '../../shared/telemetry/front.ts'
+import { silentFront } from '../../shared/telemetry/silent.ts'
 import { createCancels } from './calls/cancels.ts'
 import { createWaiters } from './calls/waiters.ts'
 import { startCatalogue } from './catalogue/catalogue.ts'
@@ -34,6 +36,8 @@ export type FrontInput = {
   readonly secret: string
   /** The name under which broker reaches this front. */
   readonly replyTo: string
+  /** Default: nobody watches. */
+  readonly telemetry?: FrontTelemetry
   /** Milliseconds; tests shorten them. */
   readonly times?: Partial<FrontTimes>
 }
@@ -65,7 +69,9 @@ export type RunningFront = {
 }
 
 export async function startFront(input: FrontInput): Promise<RunningFront> {
-  const { config, journal, upstreams, pool, log, secret, host = '127.0.0.1' } = input
+  const { config, pool, log, secret, host = '127.0.0.1', telemetry = silentFront } = input
+  const journal = telemetry.journal(input.journal)
+  const upstreams = telemetry.upstreams(input.upstreams)
   const times = { ...defaultTimes, ...input.times }
   const settings = frontSettings(config)
   const closers: Array<() => Promise<unknown> | void> = []
@@ -89,6 +95,7 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
     closers.push(() => catalogue.stop())
 
     const waiters = createWaiters()
+    telemetry.waiting(waiters.size)
     const front: Front = {
       settings,
       journal,
@@ -100,6 +107,7 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
       clock: input.clock,
       ids: input.ids,
       log,
+      telemetry,
       secret,
       replyTo: input.replyTo,
       rereadMs: times.rereadMs,

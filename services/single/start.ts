@@ -21,6 +21,7 @@ import { createDatabaseClock } from '../../shared/postgres/clock.ts'
 import { startEmbeddedPostgres } from '../../shared/postgres/embedded.ts'
 import { migrate } from '../../shared/postgres/migrate.ts'
 import { byKeySettings, createPool, type Queryable } from '../../shared/postgres/pool.ts'
+import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
 import { auditConfig, clickhouseAt } from '../audit/config.ts'
 import { start as startAudit } from '../audit/start.ts'
@@ -111,7 +112,11 @@ async function open(environment: Environment, variables: Variables, log: Logger,
 
   const journal = await createPostgresJournal({ url: database, log, topics: Object.values(topics) })
   closers.push(() => journal.close())
-  const relay = createOutboxRelay({ journal, log })
+  const { host, internalToken: token } = environment
+  const telemetry = await startTelemetry({ variables, host, token, log })
+  closers.push(() => telemetry.stop())
+  const brokerTelemetry = telemetry.broker()
+  const relay = createOutboxRelay({ journal: brokerTelemetry.relay(journal), log })
   relay.start()
   closers.push(() => relay.stop())
 
@@ -139,6 +144,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       log,
       events: { secret, maxArgumentsBytes: 256 * 1024 },
       reply: (_, replies) => deliver(replies),
+      telemetry: brokerTelemetry,
     },
     { alone: true, rememberMs: 2 * keepCommandsMs },
   )
@@ -151,6 +157,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       clickhouse: clickhouseAt({ ...environment, dataDir }),
       authenticate,
       log,
+      telemetry: telemetry.audit(),
     }),
   )
   closers.push(() => audit.stop())
@@ -168,6 +175,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       clock,
       ids,
       log,
+      telemetry: telemetry.front(),
       secret,
       replyTo: 'single',
     }),

@@ -38,11 +38,14 @@ export function createApp(deps: AppDeps): FastifyInstance {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   app.addHook('onRequest', async (request, reply) => guard(deps, request, reply))
+  app.addHook('onResponse', async (request, reply) => measure(deps, request, reply))
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'route_not_found'))
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(deps, error, request, reply))
 
   app.get('/livez', async () => ({ live: true }))
   app.get('/readyz', async (_request, reply) => sendReadiness(deps, reply))
+  if (deps.telemetry.exposition !== undefined)
+    app.get('/metrics', async (request, reply) => sendMetrics(deps, request, reply))
   const authenticated = { onRequest: authenticating(deps) }
   for (const path of ['/mcp', '/mcp/:server']) {
     app.post(path, authenticated, async (request, reply) => postMcp(deps, request, reply))
@@ -71,6 +74,21 @@ function sendError({ log }: AppDeps, error: FastifyError, request: FastifyReques
     code: 'internal',
     message: 'Holdfast failed on this request. A write may have been accepted: ask holdfast_outcome.',
   })
+}
+
+const measure = ({ telemetry }: AppDeps, request: FastifyRequest, reply: FastifyReply) =>
+  telemetry.http({
+    method: request.method,
+    route: request.routeOptions.url ?? 'none',
+    status: reply.raw.statusCode,
+    durationMs: reply.elapsedTime,
+  })
+
+async function sendMetrics({ telemetry }: AppDeps, request: FastifyRequest, reply: FastifyReply) {
+  const { exposition } = telemetry
+  if (exposition === undefined) return sendProblem(reply, 'route_not_found')
+  const { status, headers, body } = await exposition(request.headers.authorization)
+  return reply.code(status).headers(headers).send(body)
 }
 
 async function sendReadiness({ ready }: AppDeps, reply: FastifyReply) {

@@ -138,7 +138,9 @@ const errorOf = ({ state, code }: Told): { type: string } | undefined => {
 
 function endSpan(span: Span, told: Told | undefined): void {
   if (told === undefined) return span.end({ type: 'internal' })
-  const { server, effect, state } = told
+  const { server, tool, effect, state } = told
+  // Not before it is known to be one: what a client typed has no bounds, and names of spans should have some.
+  if (tool !== undefined) span.rename(`tools/call ${tool}`)
   span.set({
     'holdfast.state': state,
     ...(server !== undefined && { 'holdfast.server': server }),

@@ -21,6 +21,7 @@ export type Span = {
   /** What to hand to whoever continues this trace. */
   readonly carrier: Carrier
   set(attributes: Attributes): void
+  rename(name: string): void
   link(to: Carrier): void
   /** `type` as in the attribute `error.type`; undefined: it went well. */
   end(error?: { readonly type: string; readonly message?: string | undefined }): void
@@ -89,6 +90,7 @@ export async function startTracing({ variables, version, onFailure }: Deps): Pro
       return {
         carrier: carrierFrom(span),
         set: more => void span.setAttributes(more),
+        rename: better => void span.updateName(better),
         link(to) {
           const context = spanContextOf(to)
           if (context !== undefined) span.addLink({ context } satisfies Link)

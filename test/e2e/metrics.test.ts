@@ -60,10 +60,11 @@ test('a write that succeeds is one call, one dispatch and one success', async ()
       became('succeeded'),
       ['mcp_client_operation_duration_seconds_count', { service: 'broker', server: 'lab', error_type: '' }],
       ['mcp_server_operation_duration_seconds_count', { server: 'lab', state: 'succeeded' }],
+      ['messaging_client_sent_messages_total', { service: 'front', messaging_destination_name: 'holdfast.calls' }],
     ],
     () => write({ what: 'counted', idempotency_key: 'counted' }),
   )
-  assert.deepEqual(rose, [1, 1, 1, 1, 1])
+  assert.deepEqual(rose, [1, 1, 1, 1, 1, 1])
 })
 
 test('a replay is counted as a duplicate that was not sent', async () => {
@@ -136,6 +137,20 @@ test('no label tells of a tenant, an agent, a key or a conversation', async () =
   const labels = new Set(samples.flatMap(sample => Object.keys(sample.labels)))
   for (const forbidden of ['tenant', 'agent', 'keyspace', 'key', 'conversation', 'call_id'])
     assert.ok(!labels.has(forbidden), forbidden)
+})
+
+test('every answered HTTP request is measured under its route, MCP ones too', async () => {
+  const posts = { http_request_method: 'POST', http_route: '/mcp/:server', http_response_status_code: '200' }
+  assert.ok(valueOf(await metrics(), 'http_server_request_duration_seconds_count', posts) > 5)
+})
+
+test('events leave the outbox for the journal, and rows reach the history', async () => {
+  await eventually(async () => {
+    const exposed = await metrics()
+    const relayed = valueOf(exposed, 'holdfast_outbox_relayed_total')
+    const isBehind = valueOf(exposed, 'holdfast_sink_rows_total') < relayed
+    return relayed >= 5 && !isBehind && valueOf(exposed, 'holdfast_outbox_rows') === 0 ? true : undefined
+  })
 })
 
 test("audit's port shows the same numbers", async () => {

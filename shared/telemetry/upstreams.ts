@@ -41,7 +41,9 @@ export function watchUpstreams<Asked extends Request, Watched extends Dispatchin
     const sent = span === undefined ? request : { ...request, meta: withCarrier(request.meta, span.carrier) }
     const seen = await upstreams.dispatch(sent)
     const type = errorTypeOf(seen)
-    span?.end(type === '' ? undefined : { type, ...('message' in seen && { message: seen.message }) })
+    // Of errors only our own words: a server's may hold data of its users, and traces go anywhere.
+    const message = seen.kind === 'lost' || seen.kind === 'not_sent' ? seen.message : undefined
+    span?.end(type === '' ? undefined : { type, message })
     metrics.observe(
       'mcp_client_operation_duration_seconds',
       { mcp_method_name: 'tools/call', service, server, error_type: type },

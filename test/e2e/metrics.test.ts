@@ -7,6 +7,8 @@ import { after, before, test } from 'node:test'
 import { catalogue } from '../../shared/telemetry/catalogue.ts'
 import { eventually, type Node, outcomeOf, startNode } from '../helpers/node.ts'
 import { scrape, valueOf } from '../helpers/metrics.ts'
+import { expressions, sqlOfPanels } from '../helpers/dashboards.ts'
+import { readQuery } from '../helpers/promql.ts'
 import { type Lab, startLab } from '../helpers/upstream/lab.ts'
 
 let lab: Lab
@@ -130,6 +132,34 @@ test('every metric of the catalogue that does not wait for its first event is ex
   assert.deepEqual(missing, [])
   const extra = [...shown].filter(name => name.startsWith('holdfast_') && !(name in catalogue))
   assert.deepEqual(extra, [])
+})
+
+test('everything that the alerts and the dashboard ask for is exposed', async () => {
+  const { families } = await metrics()
+  // Only while spans are exported.
+  const shown = new Set([...families.keys(), 'holdfast_trace_exports_failed_total'])
+  for (const { where, expression } of expressions()) {
+    for (const { metric } of readQuery(expression).selectors) {
+      const family = [metric, metric.replace(/_(bucket|sum|count)$/, '')].find(name => shown.has(name))
+      assert.ok(family !== undefined, `${where}: ${metric}`)
+    }
+  }
+})
+
+test('the dashboard reads the fan-out of conversations from the history', async () => {
+  const client = await node.modern({ path: '/lab' })
+  for (const n of [1, 2, 3]) {
+    const meta = { 'dev.holdfast/conversation': 'fan-out' }
+    await client.callTool({ name: 'write', arguments: { n, idempotency_key: `fan-out-${n}` }, _meta: meta })
+  }
+  for (const sql of sqlOfPanels()) {
+    // What Grafana's data source makes of its macro.
+    const query = sql.replaceAll(/\$__timeFilter\((\w+)\)/g, '$1 >= now() - interval 1 hour and $1 <= now()')
+    await eventually(async () => {
+      const rows = await node.sql<{ most: string; conversations: string }>(query)
+      return rows.some(({ most, conversations }) => Number(most) === 3 && Number(conversations) === 1) || undefined
+    })
+  }
 })
 
 test('no label tells of a tenant, an agent, a key or a conversation', async () => {

@@ -8,6 +8,7 @@ import { createPostgresJournal } from '../../shared/journal/postgres/journal.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import { createAuthenticator } from '../../shared/policy/authenticate.ts'
 import { createPool } from '../../shared/postgres/pool.ts'
+import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { auditConfig, clickhouseAt } from './config.ts'
 import { start } from './start.ts'
 
@@ -24,15 +25,19 @@ const stopped = new Promise<void>(resolve => {
 })
 const pool = createPool({ url: databaseUrl, name: 'holdfast-audit', max: 4, log })
 const journal = await createPostgresJournal({ url: databaseUrl, log, topics: Object.values(topics) })
+const { host, internalToken: token } = environment
+const telemetry = await startTelemetry({ variables: process.env, host, token, log })
 const audit = await start({
   config: auditConfig(environment),
   journal,
   clickhouse: clickhouseAt(environment),
   authenticate: createAuthenticator({ pool, agentSettings: agent => agentSettings(config, agent) }),
   log,
+  telemetry: telemetry.audit(),
 })
 log.info({ url: audit.url }, 'audit is ready')
 await stopped
 await audit.stop()
+await telemetry.stop()
 await journal.close()
 await pool.end()

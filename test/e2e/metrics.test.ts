@@ -76,7 +76,7 @@ test('a replay is counted as a duplicate that was not sent', async () => {
   assert.deepEqual(rose, [1, 1, 0])
 })
 
-test('a conflict and a twin are counted with their codes', async () => {
+test('a conflict is counted with its code', async () => {
   await write({ what: 'first', idempotency_key: 'conflicting' })
   const conflict = ['holdfast_duplicates_total', { how: 'conflicted', code: 'idempotency_conflict' }] as const
   const rose = await risen([told('conflict'), conflict, became('executing')], () =>
@@ -116,6 +116,19 @@ test('an unknown outcome shows as open with its age until it is settled, and its
   await eventually(async () =>
     valueOf(await metrics(), 'holdfast_unknown_operations', { older_than: '0s' }) === 0 ? true : undefined,
   )
+})
+
+test('a call that waits for a running one is counted as attached, a twin as refused', async () => {
+  const args = { what: 'running', behave: 'late' }
+  const twin = ['holdfast_duplicates_total', { how: 'conflicted', code: 'possible_duplicate' }] as const
+  const rose = await risen([joined('attached'), twin, became('executing')], async () => {
+    const first = write({ ...args, idempotency_key: 'running' })
+    await lab.waitForCall(lab.calls().length + 1)
+    await Promise.all([write({ ...args, idempotency_key: 'running' }), write({ ...args, idempotency_key: 'other' })])
+    lab.release()
+    await first
+  })
+  assert.deepEqual(rose, [1, 1, 1])
 })
 
 test('reads are counted apart from writes', async () => {

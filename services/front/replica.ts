@@ -51,6 +51,7 @@ export function startFrontReplica({ settings, log }: { settings: Settings; log: 
         clock,
         ids,
         log,
+        telemetry: stores.telemetry.front(),
         secret,
         replyTo: replyAddress(ownUrl(environment, listener.url), token),
         ...(drainMs !== undefined && { times: { drainMs } }),

@@ -20,6 +20,7 @@ import { createDatabaseClock } from '../shared/postgres/clock.ts'
 import { startEmbeddedPostgres } from '../shared/postgres/embedded.ts'
 import { migrate } from '../shared/postgres/migrate.ts'
 import { byKeySettings, createPool } from '../shared/postgres/pool.ts'
+import { startTelemetry } from '../shared/telemetry/telemetry.ts'
 import { auditDefaults } from '../services/audit/config.ts'
 import { start as startAudit } from '../services/audit/start.ts'
 import { startBroker } from '../services/broker/start.ts'
@@ -135,14 +136,19 @@ async function openHoldfast() {
   const databaseClock = createDatabaseClock(pool)
   await databaseClock.sync()
   const clock = { now: () => Math.floor(databaseClock.now()) }
-  const journal = await createPostgresJournal({ url: postgres.url, log, topics: Object.values(topics) })
-  const relay = createOutboxRelay({ journal, log })
+  // Watched as in the program: what that costs is part of what is measured.
+  const telemetry = await startTelemetry({ variables: {}, host: '127.0.0.1', token: undefined, log })
+  const [front, watch] = [telemetry.front(), telemetry.broker()]
+  const opened = await createPostgresJournal({ url: postgres.url, log, topics: Object.values(topics) })
+  const journal = front.journal(opened)
+  const relay = createOutboxRelay({ journal: watch.relay(opened), log })
   relay.start()
   const ids = createIds()
   const waiting = new Map<string, (reply: Reply) => void>()
   const broker = await startBroker({
     db: pool,
-    journal,
+    journal: opened,
+    telemetry: watch,
     upstreams: { dispatch: async () => ({ kind: 'result', raw: noopResult, isError: false }) },
     settings: {
       serverOf: scope => scope,
@@ -162,7 +168,8 @@ async function openHoldfast() {
   const audit = await startAudit({
     config: auditDefaults,
     listener,
-    journal,
+    journal: opened,
+    telemetry: telemetry.audit(),
     clickhouse: { path: join(folder, 'history') },
     authenticate: async () => ({ agent: 'bench', tenant: 'default', readHistory: true }),
     log,

@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, rm, truncate, writeFile, access } from 'node:fs/promises'
+import { mkdir, readFile, truncate, writeFile, access } from 'node:fs/promises'
 import { createConnection, createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -19,14 +19,16 @@ export type KafkaOptions = {
   /** Default: the one of the last run, else any free one. */
   readonly port?: number | undefined
   readonly log: { info(fields: object, message: string): void }
-  /** Lines of `server.properties` on top of ours, and flags of Java: for tests of listeners and log-ins. */
+  /** Lines of `server.properties` on top of ours, and flags of the formatter: for tests of log-ins and of several brokers. */
   readonly properties?: Readonly<Record<string, string>>
   readonly formatFlags?: readonly string[]
+  readonly clusterId?: string
 }
 
 export type KafkaNode = {
   /** For `KAFKA_BROKERS`. */
   readonly brokers: string
+  readonly controller: string
   readonly pid: number
   readonly exited: Promise<void>
   /** Stops it cleanly; what was written stays. */
@@ -57,12 +59,11 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaNode> {
       ...java,
       'kafka.tools.StorageTool',
       'format',
-      '--standalone',
       '-t',
-      clusterId(),
+      options.clusterId ?? newClusterId(),
       '-c',
       properties,
-      ...(options.formatFlags ?? []),
+      ...(options.formatFlags ?? ['--standalone']),
     ])
 
   const logFile = join(folder, 'kafka.log')
@@ -70,7 +71,12 @@ export async function startKafka(options: KafkaOptions): Promise<KafkaNode> {
   const running = await spawnKafka([...java, 'kafka.Kafka', properties], { logFile, cwd: folder })
   await untilItAnswers(running, ports.broker, logFile)
   options.log.info({ pid: running.pid, port: ports.broker }, 'Apache Kafka is up')
-  return { ...running, brokers: `${host}:${ports.broker}`, [Symbol.asyncDispose]: () => running.stop() }
+  return {
+    ...running,
+    brokers: `${host}:${ports.broker}`,
+    controller: `${host}:${ports.controller}`,
+    [Symbol.asyncDispose]: () => running.stop(),
+  }
 }
 
 type Ports = { readonly broker: number; readonly controller: number }
@@ -108,7 +114,7 @@ const render = (lines: Record<string, string>) =>
     .join('')
 
 /** As `kafka-storage random-uuid` makes them. */
-const clusterId = () => randomBytes(16).toString('base64url').replace(/^-/, 'A')
+export const newClusterId = () => randomBytes(16).toString('base64url').replace(/^-/, 'A')
 
 async function format(args: readonly string[]): Promise<void> {
   await promisify(execFile)('java', args).catch(cause => {
@@ -178,9 +184,6 @@ function answers(port: number): Promise<boolean> {
     socket.once('data', () => end(true))
   })
 }
-
-/** Removes everything it stored. Only while it is stopped. */
-export const removeKafka = (dataDir: string): Promise<void> => rm(dataDir, { recursive: true, force: true })
 
 const exists = (path: string) =>
   access(path).then(

@@ -22,7 +22,12 @@ export function startAuditReplica({ settings, log }: { settings: Settings; log: 
   const needs = [...storeNeeds, 'history']
   return startReplica({ host, port, remedy: 'set HOLDFAST_AUDIT_PORT to another one', needs, log }, async opening => {
     const { listener, closers } = opening
-    const { pool, opened } = await openStores(opening, { service: 'audit', settings, maxConnections: 4, log })
+    const { pool, opened, telemetry } = await openStores(opening, {
+      service: 'audit',
+      settings,
+      maxConnections: 4,
+      log,
+    })
     const audit = await listener.needs.until('history', () =>
       start({
         config: auditDefaults,
@@ -31,6 +36,7 @@ export function startAuditReplica({ settings, log }: { settings: Settings; log: 
         clickhouse: clickhouseAt(environment),
         authenticate: createAuthenticator({ pool, devKey, agentSettings: agent => agentSettings(config, agent) }),
         log,
+        telemetry: telemetry.audit(),
       }),
     )
     closers.add(() => audit.stop())

@@ -1,7 +1,10 @@
 /** Starts the audit service: the sink from the journal to the history, and the SQL endpoint. The only place that builds its clients. */
 import { type Clickhouse, type ClickhouseAt, connectClickhouse } from '../../shared/clickhouse/connect.ts'
 import type { Listener } from '../../shared/internal/listener.ts'
+import { serveMetrics } from '../../shared/internal/metrics.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { AuditTelemetry } from '../../shared/telemetry/audit.ts'
+import { silentAudit } from '../../shared/telemetry/silent.ts'
 import type { AuditConfig } from './config.ts'
 import { sqlHandler } from './http.ts'
 import type { Log } from './log.ts'
@@ -19,6 +22,8 @@ export type AuditInput = {
   readonly clickhouse: ClickhouseAt
   readonly authenticate: Authenticate
   readonly log: Log
+  /** Default: nobody watches. */
+  readonly telemetry?: AuditTelemetry
 }
 
 export type Audit = {
@@ -37,14 +42,9 @@ export type Audit = {
 /**
  * @throws ConfigError, UnavailableError as `connectClickhouse` does
  */
-export async function start({
-  config,
-  listener,
-  journal,
-  clickhouse: at,
-  authenticate,
-  log,
-}: AuditInput): Promise<Audit> {
+export async function start(input: AuditInput): Promise<Audit> {
+  const { config, listener, clickhouse: at, authenticate, log, telemetry = silentAudit } = input
+  const journal = telemetry.journal(input.journal)
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
     for (let closer = closers.pop(); closer; closer = closers.pop()) await closer()
@@ -52,8 +52,13 @@ export async function start({
   try {
     const clickhouse = await connectClickhouse(at)
     closers.push(() => clickhouse.close())
-    const sink = await startSink({ journal, history: historyOf(clickhouse), log }, config.sink)
+    const sink = await startSink({ journal, history: telemetry.history(historyOf(clickhouse)), log }, config.sink)
     closers.push(() => sink.stop())
+    telemetry.reads({
+      failing: () => sink.failing() !== undefined,
+      lag: () => sink.lag(),
+      ping: () => clickhouse.ping(),
+    })
     const { needs } = listener
     needs.check('clickhouse', () => clickhouse.ping())
     needs.check('history', async () => {
@@ -62,6 +67,7 @@ export async function start({
     })
     const gate = createGate(config.queries)
     listener.serve('/', sqlHandler({ clickhouse, gate, limits: config.limits, authenticate, log }))
+    serveMetrics(listener, telemetry.exposition)
     closers.push(async () => {
       listener.drain()
       await listener.idle(config.limits.seconds * 1000)

@@ -3,6 +3,7 @@ import type { Batcher } from '../../shared/batch/batcher.ts'
 import type { Caller } from '../../shared/call/command.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
 import type { Claimed } from './claim-batch.ts'
 import type { EventContext } from './events.ts'
 import type { Held } from './held.ts'
@@ -59,6 +60,7 @@ export type Broker = {
   readonly lanes: Lanes
   readonly waiting: Waiting
   readonly events: EventContext
+  readonly telemetry: BrokerTelemetry
   /** Operations this process may act on, by id. */
   readonly held: Map<string, Held>
   /** Commands that are being handled: their rows may be committed before this process knows it. */

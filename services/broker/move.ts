@@ -41,6 +41,7 @@ export async function move(
     const tried = await tryAdvance(broker, held, next, event, options)
     if (tried === 'moved') {
       held.operation = next
+      broker.telemetry.moved(held.command, next)
       return { operation: next, moved: true }
     }
     if (tried === 'doubtful') doubted += 1
@@ -52,7 +53,10 @@ export async function move(
     const isOurs = doubted > 0 && stands.sequence === next.sequence && stands.state === next.state
     const isUntouched = stands.sequence === held.operation.sequence
     held.operation = stands
-    if (isOurs) return { operation: stands, moved: true }
+    if (isOurs) {
+      broker.telemetry.moved(held.command, stands)
+      return { operation: stands, moved: true }
+    }
     // An intent that was refused (lease, dispatchBy, cancel) stays refused: the caller decides what that means.
     if (options.intentBefore !== undefined && tried === 'refused') return { operation: stands, moved: false }
     fenced = !isUntouched

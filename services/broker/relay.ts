@@ -13,6 +13,8 @@ import type { Journal, NewRecord } from '../../shared/journal/port.ts'
 import { createOutboxRelay, type OutboxRelay } from '../../shared/journal/postgres/outbox.ts'
 import type { Log } from '../../shared/postgres/log.ts'
 import { inTransaction, type Pool } from '../../shared/postgres/pool.ts'
+import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
+import { silentBroker } from '../../shared/telemetry/silent.ts'
 import { takeOutbox } from './sql/outbox.ts'
 
 export type { OutboxRelay }
@@ -21,6 +23,8 @@ type Deps = {
   /** Of the database with the outbox. The relay takes one connection at a time, also while it waits for the journal. */
   readonly pool: Pool
   readonly log: Log
+  /** Default: nobody watches. */
+  readonly telemetry?: Pick<BrokerTelemetry, 'relay'>
 }
 
 /** Longer than any append is tried. */
@@ -28,12 +32,12 @@ const maxIdleMs = 60_000
 /** Of values: what a batch of rows may take in memory. */
 const maxBytes = 16 * 1024 * 1024
 
-export function createRelay(opened: OpenedJournal, { pool, log }: Deps): OutboxRelay {
+export function createRelay(opened: OpenedJournal, { pool, log, telemetry = silentBroker }: Deps): OutboxRelay {
   const drainOutbox =
     opened.kind === 'postgres'
-      ? opened.journal.drainOutbox
+      ? (maxRows: number) => opened.journal.drainOutbox(maxRows)
       : (maxRows: number) => publishSome({ pool, journal: opened.journal }, maxRows)
-  return createOutboxRelay({ journal: { drainOutbox }, log })
+  return createOutboxRelay({ journal: telemetry.relay({ drainOutbox }), log })
 }
 
 /** @returns how many rows were published and are gone */

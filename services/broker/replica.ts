@@ -7,6 +7,7 @@ import { brokerRoutes } from '../../shared/internal/broker-port.ts'
 import { dispatchRoutes, remoteDispatch } from '../../shared/internal/dispatch.ts'
 import { internalClient } from '../../shared/internal/client.ts'
 import { bodyBytesFor } from '../../shared/internal/limits.ts'
+import { serveMetrics } from '../../shared/internal/metrics.ts'
 import { createReplySender } from '../../shared/internal/replies.ts'
 import { internalHandler } from '../../shared/internal/server.ts'
 import { type Replica, startReplica } from '../../shared/process/replica.ts'
@@ -49,7 +50,9 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
     const stores = await openStores(opening, { service: 'broker', settings, maxConnections: 16, log })
     const { pool, clock, ids, opened } = stores
 
-    const relay = createRelay(opened, { pool, log })
+    const telemetry = stores.telemetry.broker()
+    serveMetrics(listener, telemetry.exposition)
+    const relay = createRelay(opened, { pool, log, telemetry })
     relay.start()
     closers.add(() => relay.stop())
     const trimming = startTrimming(opened, log)
@@ -88,6 +91,7 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
           log,
           events: { secret, maxArgumentsBytes },
           reply: replies.reply,
+          telemetry,
         },
         { graceMs, rememberMs: 2 * keepCommandsMs, windowMs },
       ),

@@ -5,6 +5,8 @@ import type { BrokerPort, ReplyPort } from '../../shared/call/broker-port.ts'
 import { waitForDispatches, warnOfCallsLeft } from './drain.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import { topics } from '../../shared/journal/topics.ts'
+import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
+import { silentBroker } from '../../shared/telemetry/silent.ts'
 import { claimBatch } from './claim-batch.ts'
 import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
@@ -18,6 +20,7 @@ import { startOwner } from './owner.ts'
 import { startReady } from './queue.ts'
 import { repeat } from './repeat.ts'
 import { advanceOperations } from './sql/advance.ts'
+import { readBacklog } from './sql/backlog.ts'
 import { rememberJoins } from './sql/joins.ts'
 import { endOtherOwners, forgetOwners } from './sql/owners.ts'
 import { purgeHandled, purgeResults } from './sql/purge.ts'
@@ -49,6 +52,8 @@ export type BrokerDeps = {
   readonly log: Logger
   readonly events: EventContext
   readonly reply: ReplyPort
+  /** Default: nobody watches. */
+  readonly telemetry?: BrokerTelemetry
 }
 
 export type RunningBroker = {
@@ -70,14 +75,15 @@ const batches = { maxItems: 256, maxInFlight: 2 }
 export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {}): Promise<RunningBroker> {
   const { leaseMs = 10_000, sweepMs = 1_000, alone = false, graceMs = 3_000, rememberMs = 14 * day } = options
   const { windowMs = 15 * minute } = options
-  const { db, journal, log } = deps
+  const { db, log, telemetry = silentBroker } = deps
+  const journal = telemetry.journal(deps.journal)
   const closers: Array<() => Promise<void>> = []
   const stopping = new AbortController()
   const monotonic = () => performance.now()
 
   await declareOlderCopy(deps)
   await keepComplete(deps, windowMs)
-  const owner = await startOwner({ db, ids: deps.ids, monotonic, log }, { leaseMs })
+  const owner = await startOwner({ db, ids: deps.ids, monotonic, log, telemetry }, { leaseMs })
   closers.push(() => owner.stop())
   const closeAll = async () => {
     for (const close of closers.toReversed()) await close()
@@ -86,6 +92,9 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
 
   const broker: Broker = {
     ...deps,
+    journal,
+    upstreams: telemetry.upstreams(deps.upstreams),
+    telemetry,
     owner,
     monotonic,
     lanes: createLanes(deps.settings.lane),
@@ -93,9 +102,18 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     held: new Map(),
     handling: new Set(),
     slotFreed: server => startReady(broker, server),
-    claims: createBatcher(claims => claimBatch(db, owner.id(), claims), batches),
-    advances: createBatcher(advances => advanceOperations(db, advances), batches),
-    joins: createBatcher(joins => rememberJoins(db, joins), batches),
+    claims: createBatcher(
+      telemetry.batch('claim', claims => claimBatch(db, owner.id(), claims)),
+      batches,
+    ),
+    advances: createBatcher(
+      telemetry.batch('advance', advances => advanceOperations(db, advances)),
+      batches,
+    ),
+    joins: createBatcher(
+      telemetry.batch('join', joins => rememberJoins(db, joins)),
+      batches,
+    ),
     stopping: stopping.signal,
   }
 
@@ -132,6 +150,15 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     throw error
   })
   closers.push(() => consumer.stop())
+  let isJoined = false
+  void consumer.joined.then(() => (isJoined = true))
+  telemetry.reads({
+    lanes: () => broker.lanes.counts(),
+    limits: deps.settings.lane,
+    ready: () => isJoined && !stopping.signal.aborted && monotonic() < owner.deadline(owner.id()),
+    lag: () => journal.lag(brokerGroup, topics.calls.name),
+    backlog: () => readBacklog(db),
+  })
 
   let stopped: Promise<void> | undefined
   const stop = () => {

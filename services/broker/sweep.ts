@@ -39,7 +39,10 @@ async function end(broker: Broker, row: OperationRow): Promise<void> {
     changing: changingOf(next, row.retention_ms),
     event: transitionRecord(broker.events, { event, operation: next, command: commandOfRow(row), opens: false }),
   })
-  if (moved) broker.log.warn({ operation: row.operation_id, was: operation.state, is: next.state }, 'swept')
+  if (moved) {
+    broker.telemetry.moved(row, next)
+    broker.log.warn({ operation: row.operation_id, was: operation.state, is: next.state }, 'swept')
+  }
   await tellFromRecord(broker, row.operation_id)
 }
 

@@ -66,6 +66,7 @@ export function startFrontReplica({ settings, log }: { settings: Settings; log: 
         clock,
         ids,
         log,
+        telemetry: stores.telemetry.front(),
         secret,
         replyTo: replyAddress(ownUrl({ url: frontUrl, host }, listener.url), token),
         ...(drainMs !== undefined && { times: { drainMs } }),

@@ -3,7 +3,10 @@ import type { BrokerPort } from '../../shared/call/broker-port.ts'
 import type { Reply } from '../../shared/call/record.ts'
 import type { Config } from '../../shared/config/load.ts'
 import type { Listener } from '../../shared/internal/listener.ts'
+import { serveMetrics } from '../../shared/internal/metrics.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { FrontTelemetry } from '../../shared/telemetry/front.ts'
+import { silentFront } from '../../shared/telemetry/silent.ts'
 import { createCancels } from './calls/cancels.ts'
 import { createWaiters } from './calls/waiters.ts'
 import { startCatalogue } from './catalogue/catalogue.ts'
@@ -32,6 +35,8 @@ export type FrontInput = {
   readonly secret: string
   /** The name under which broker reaches this front. */
   readonly replyTo: string
+  /** Default: nobody watches. */
+  readonly telemetry?: FrontTelemetry
   /** Milliseconds; tests shorten them. */
   readonly times?: Partial<FrontTimes>
 }
@@ -65,7 +70,9 @@ export type RunningFront = {
 }
 
 export async function startFront(input: FrontInput): Promise<RunningFront> {
-  const { config, listener, journal, upstreams, pool, log, secret } = input
+  const { config, listener, pool, log, secret, telemetry = silentFront } = input
+  const journal = telemetry.journal(input.journal)
+  const upstreams = telemetry.upstreams(input.upstreams)
   const times = { ...defaultTimes, ...input.times }
   const settings = frontSettings(config)
   const closers: Array<() => Promise<unknown> | void> = []
@@ -89,6 +96,7 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
     closers.push(() => catalogue.stop())
 
     const waiters = createWaiters()
+    telemetry.waiting(waiters.size)
     const front: Front = {
       settings,
       journal,
@@ -100,6 +108,7 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
       clock: input.clock,
       ids: input.ids,
       log,
+      telemetry,
       secret,
       replyTo: input.replyTo,
       rereadMs: times.rereadMs,
@@ -131,6 +140,7 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
     closers.push(() => app.close())
     await app.ready()
     listener.serve('/', (request, response) => app.routing(request, response))
+    serveMetrics(listener, telemetry.exposition)
     listener.needs.check('journal', () => journal.ping())
     closers.push(async () => {
       listener.drain()

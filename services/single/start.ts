@@ -21,6 +21,7 @@ import { createIds } from '../../shared/process/ids.ts'
 import { recordStart } from '../../shared/process/lifecycle.ts'
 import { onPort } from '../../shared/process/port-holder.ts'
 import { openDatabase } from '../../shared/stores/database.ts'
+import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
 import { auditDefaults, clickhouseAt } from '../audit/config.ts'
 import { start as startAudit } from '../audit/start.ts'
@@ -97,7 +98,10 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   const opened = await openJournal({ environment, databaseUrl, log })
   const { journal } = opened
   closers.add(() => journal.close())
-  const relay = createRelay(opened, { pool, log })
+  const telemetry = await startTelemetry({ variables, host, token: environment.internalToken, log })
+  closers.add(() => telemetry.stop())
+  const brokerTelemetry = telemetry.broker()
+  const relay = createRelay(opened, { pool, log, telemetry: brokerTelemetry })
   relay.start()
   closers.add(() => relay.stop())
 
@@ -124,6 +128,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       log,
       events: { secret, maxArgumentsBytes },
       reply: (_, replies) => deliver(replies),
+      telemetry: brokerTelemetry,
     },
     {
       alone: true,
@@ -141,6 +146,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
     clickhouse: clickhouseAt({ ...environment, dataDir }),
     authenticate,
     log,
+    telemetry: telemetry.audit(),
   })
   closers.add(() => audit.stop())
 
@@ -155,6 +161,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
     clock,
     ids,
     log,
+    telemetry: telemetry.front(),
     secret,
     replyTo: 'single',
     ...(drainMs !== undefined && { times: { drainMs } }),

@@ -5,9 +5,15 @@ import { type OpenedJournal, openJournal } from '../journal/open.ts'
 import { createIds } from '../process/ids.ts'
 import { recordStart } from '../process/lifecycle.ts'
 import type { Opening } from '../process/replica.ts'
+import { startTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
 import { type Database, openDatabase } from './database.ts'
 
-export type Stores = Database & { readonly opened: OpenedJournal; readonly ids: { ulid(): string } }
+export type Stores = Database & {
+  readonly opened: OpenedJournal
+  readonly ids: { ulid(): string }
+  /** Metrics and traces of this process. */
+  readonly telemetry: Telemetry
+}
 
 /** Names for `/readyz`; the service adds its own. */
 export const storeNeeds = ['postgres', 'journal', 'start_on_record'] as const
@@ -17,7 +23,7 @@ export async function openStores(
   { listener: { needs }, closers }: Opening,
   {
     service,
-    settings: { environment, config },
+    settings: { environment, config, variables },
     maxConnections,
     log,
   }: {
@@ -27,7 +33,9 @@ export async function openStores(
     readonly log: Logger
   },
 ): Promise<Stores> {
-  const url = environment.databaseUrl
+  const { databaseUrl: url, host, internalToken: token } = environment
+  const telemetry = await startTelemetry({ variables, host, token, log })
+  closers.add(() => telemetry.stop())
   const database = await needs.until('postgres', () =>
     openDatabase({ url, name: `holdfast-${service}`, maxConnections, config, log }),
   )
@@ -42,5 +50,5 @@ export async function openStores(
   const start = { service, run: ids.ulid(), policyVersion: config.version }
   // Tried again under one id: it is in the history once.
   closers.add(await needs.until('start_on_record', () => recordStart({ journal, clock: database.clock }, start)))
-  return { ...database, opened, ids }
+  return { ...database, opened, ids, telemetry }
 }

@@ -129,9 +129,17 @@ const exchangeInput = (request: DispatchRequest, server: UpstreamServer | undefi
 
 async function send(upstream: Upstream, exchange: Exchange, request: DispatchRequest): Promise<void> {
   const connection = await upstream.pool.connectionFor(request.caller)
-  const headers = await headersFor(upstream, connection, request)
+  const headers = { ...(await headersFor(upstream, connection, request)), ...traceHeaders(upstream, request) }
   if (!exchange.isSettled()) await connection.dispatch(exchange, request, headers)
 }
+
+/** What stands between here and the server may know of traces too, and read headers only. */
+function traceHeaders({ server }: Upstream, { meta }: DispatchRequest): Record<string, string> {
+  if (server.url === undefined || !isHeader(meta?.traceparent)) return {}
+  return { traceparent: meta.traceparent, ...(isHeader(meta.tracestate) && { tracestate: meta.tracestate }) }
+}
+
+const isHeader = (value: unknown): value is string => typeof value === 'string' && /^[\x20-\x7e]{1,512}$/.test(value)
 
 async function headersFor(
   upstream: Upstream,

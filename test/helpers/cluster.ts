@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { Client as ModernClient, StreamableHTTPClientTransport as ModernTransport } from '@modelcontextprotocol/client'
 import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as LegacyTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import { openClusterStores } from './cluster-stores.ts'
+import { type OpenStores, postgresStores } from './cluster-stores.ts'
 import { eventually } from './node.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -65,18 +65,24 @@ export type Cluster = {
 
 export type ClusterInput = {
   readonly yaml: string
+  /** Default: PostgreSQL, with the journal in it. */
+  readonly stores?: OpenStores
   readonly fronts?: number
   readonly brokers?: number
   readonly audits?: number
   readonly env?: Record<string, string>
   /** False: nothing is started. */
   readonly start?: boolean
+  /** What Node runs for a service, its own options first. Default: the sources. */
+  readonly program?: (service: Service) => readonly string[]
 }
+
+const sources = (service: Service) => ['--import', 'tsx', join(root, `services/${service}/main.ts`)]
 
 const readyWithinMs = 60_000
 
 export async function startCluster(input: ClusterInput): Promise<Cluster> {
-  const { yaml, fronts = 2, brokers = 2, audits = 1, env = {}, start = true } = input
+  const { yaml, fronts = 2, brokers = 2, audits = 1, env = {}, start = true, program = sources } = input
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-cluster-'))
   chmodSync(folder, 0o755)
   const config = join(folder, 'holdfast.yaml')
@@ -86,7 +92,7 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
   const key = 'the-key-of-the-cluster-tests'
 
   try {
-    const stores = await openClusterStores()
+    const stores = await (input.stores ?? postgresStores)()
     closers.push(() => stores.close())
     const brokerPorts = await freePorts(brokers)
     const shared = {
@@ -102,7 +108,7 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
       const dataDir = join(folder, `${service}-${port}`)
       mkdirSync(dataDir)
       const ports = { [`HOLDFAST_${service.toUpperCase()}_PORT`]: String(port), HOLDFAST_DATA: dataDir }
-      const member = createMember(service, port, { ...shared, ...ports, ...more })
+      const member = createMember(service, port, { program: program(service), env: { ...shared, ...ports, ...more } })
       closers.push(() => member.kill())
       members.push(member)
       return member
@@ -165,7 +171,9 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
   }
 }
 
-function createMember(service: Service, port: number, env: Record<string, string>): Member {
+type Run = { readonly program: readonly string[]; readonly env: Record<string, string> }
+
+function createMember(service: Service, port: number, { program, env }: Run): Member {
   const url = `http://127.0.0.1:${port}`
   let child: ChildProcess | undefined
   let printed = ''
@@ -185,7 +193,7 @@ function createMember(service: Service, port: number, env: Record<string, string
     start() {
       assert.equal(running(), undefined, 'it runs already')
       printed = ''
-      const started = spawn(process.execPath, ['--import', 'tsx', join(root, `services/${service}/main.ts`)], {
+      const started = spawn(process.execPath, program, {
         cwd: root,
         env: { ...process.env, ...env },
         stdio: ['ignore', 'pipe', 'pipe'],

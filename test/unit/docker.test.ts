@@ -16,7 +16,7 @@ const named = (keyword: string) => instructions.filter(instruction => instructio
 
 test('the Dockerfile parses without a complaint', () => {
   assert.deepEqual(
-    validate(dockerfile).map(({ message, range }) => `${range.start.line + 1}: ${message}`),
+    validate(dockerfile).map(({ message, range }) => [range.start.line + 1, message]),
     [],
   )
 })

@@ -27,6 +27,7 @@ export function createApp(deps: AppDeps): FastifyInstance {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   app.addHook('onRequest', async (request, reply) => guard(deps, request, reply))
+  app.addHook('onResponse', async (request, reply) => measure(deps, request, reply))
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'route_not_found'))
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(deps, error, request, reply))
 
@@ -57,6 +58,14 @@ function sendError({ log }: AppDeps, error: FastifyError, request: FastifyReques
     message: 'Holdfast failed on this request. A write may have been accepted: ask holdfast_outcome.',
   })
 }
+
+const measure = ({ telemetry }: AppDeps, request: FastifyRequest, reply: FastifyReply) =>
+  telemetry.http({
+    method: request.method,
+    route: request.routeOptions.url ?? 'none',
+    status: reply.raw.statusCode,
+    durationMs: reply.elapsedTime,
+  })
 
 type Params = { readonly server?: string; readonly key?: string }
 

@@ -360,6 +360,8 @@ export function startMember(deps: MemberDeps, options: ConsumeOptions): Consumer
         if (answer === 'UNKNOWN_MEMBER_ID' || answer === 'ILLEGAL_GENERATION') refused(entry.session, error)
         else {
           tell(error)
+          // Whoever stops does not wait for a Kafka that is away: what is not committed comes again.
+          if (stopping.signal.aborted) return false
           await pause(retryMs, stopping.signal)
         }
       }
@@ -400,9 +402,11 @@ type OutOfRange = { readonly topic: string; readonly partition: number }
 /** Resolves when one of the signals is aborted. */
 function until(...signals: AbortSignal[]): Promise<void> {
   return new Promise(resolve => {
-    for (const signal of signals) {
-      if (signal.aborted) return resolve()
-      signal.addEventListener('abort', () => resolve(), { once: true })
+    const done = () => {
+      for (const signal of signals) signal.removeEventListener('abort', done)
+      resolve()
     }
+    for (const signal of signals) signal.addEventListener('abort', done)
+    if (signals.some(signal => signal.aborted)) done()
   })
 }

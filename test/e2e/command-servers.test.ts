@@ -79,7 +79,7 @@ function assertNoOverlap(lives: readonly Life[]): void {
 
 /** The broker that runs the child, by its log. */
 function ownerOf({ brokers }: Cluster): Member {
-  const owners = brokers.filter(({ log }) => /"server":"lab".*this broker runs a command server/.test(log()))
+  const owners = brokers.filter(broker => /"server":"lab".*this broker runs a command server/.test(broker.log()))
   assert.equal(owners.length, 1, 'one broker should run the server')
   return owners[0] as Member
 }

@@ -51,7 +51,12 @@ export function createCommandServers(deps: CommandServersDeps, options: CommandS
   const { monotonic, isCommand, remote, log } = deps
   const local = deps.open(server => (isCommand(server) ? ownership.deadline(server) - monotonic() : undefined))
   const ownership = createOwnership(
-    { ...deps, owner: deps.ids.ulid(), prolong: local.prolong, end: local.end },
+    {
+      ...deps,
+      owner: deps.ids.ulid(),
+      prolong: (server, lifeMs) => local.prolong(server, lifeMs),
+      end: server => local.end(server),
+    },
     { ...defaults, ...terms },
   )
 

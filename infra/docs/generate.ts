@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { renderConcepts } from './concepts.ts'
 import { renderConfiguration } from './configuration.ts'
 import { renderErrors } from './errors.ts'
+import { renderKafka } from './kafka.ts'
 
 export type Page = { readonly path: string; readonly render: () => string }
 
@@ -19,6 +20,7 @@ export const pages: readonly Page[] = [
   page('concepts.md', renderConcepts),
   page('configuration.md', renderConfiguration),
   page('errors.md', renderErrors),
+  page('kafka.md', renderKafka),
 ]
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

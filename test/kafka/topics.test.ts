@@ -92,7 +92,9 @@ test('a record as large as the limit is taken, and the limit is what the topic s
   assert.equal(journal.maxRecordBytes, 10 * 1024 * 1024 - 1024)
   const record = { topic: 'holdfast.calls', partition: 0, key: '', headers: {} }
   // What a record takes besides its value is at most 32 bytes here.
-  await journal.append([{ ...record, value: 'x'.repeat(journal.maxRecordBytes - 32) }])
+  const value = 'x'.repeat(journal.maxRecordBytes - 32)
+  await journal.append([{ ...record, value }])
+  for await (const read of journal.read({ topic: 'holdfast.calls', partition: 0 })) assert.ok(read.value === value)
   // Together far more than one batch may have: they go in several.
   const large = 'y'.repeat(4 * 1024 * 1024)
   const positions = await Promise.all([1, 2, 3, 4, 5].map(() => journal.append([{ ...record, value: large }])))

@@ -29,10 +29,9 @@ const maxIdleMs = 60_000
 const maxBytes = 16 * 1024 * 1024
 
 export function createRelay(opened: OpenedJournal, { pool, log }: Deps): OutboxRelay {
-  const drainOutbox =
-    opened.kind === 'postgres'
-      ? opened.journal.drainOutbox
-      : (maxRows: number) => publishSome({ pool, journal: opened.journal }, maxRows)
+  if (opened.kind === 'postgres') return createOutboxRelay({ journal: opened.journal, log })
+  const { journal } = opened
+  const drainOutbox = (maxRows: number) => publishSome({ pool, journal }, maxRows)
   return createOutboxRelay({ journal: { drainOutbox }, log })
 }
 

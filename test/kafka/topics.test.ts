@@ -55,6 +55,7 @@ test('everything about a topic that would lose or misplace records is told at on
     'unclean.leader.election.enable': 'true',
   }
   await client.createTopics({
+    waitForLeaders: false,
     topics: [
       {
         topic: `${topicPrefix}holdfast.calls`,

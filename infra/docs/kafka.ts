@@ -80,6 +80,7 @@ with an authorizer.
 | a process of Holdfast dies | after 10 seconds (its session's time-out) its partitions go to others, which begin behind what was committed. One that stops properly hands over within a heartbeat, 0.3 seconds |
 | a handler is slow | it keeps its partition: heartbeats do not wait for it. In a rebalance it has 8 seconds to come to an end, and its commit still counts |
 | a group's offset is older than what retention has left | a warning in the log, and the group goes on from the earliest record, never from the latest |
+| a group has had no member for longer than Kafka keeps its offsets (\`offsets.retention.minutes\`, 7 days as shipped) | it begins at the earliest record. Commands that were handled are known by their ids, and rows that the history has are not written again |
 | something else writes into a topic | what is not a command or an event goes to \`holdfast.rejected\` with its place. Bytes that are no UTF-8 come as \`base64:…\`, missing values as empty ones |
 
 These are tests: \`test/kafka/\`. Retention by time is Kafka's own: \`holdfast.calls\` loses commands after its

@@ -110,6 +110,9 @@ test('brokers that die one after the other take no acknowledged record with them
       (error: unknown) => error instanceof UnavailableError && /has 1 brokers in sync and needs 2/.test(error.message),
     ),
   )
+  // Now the leader knows that it is alone, and refuses: then nothing is there, and that may be said.
+  const refused = { topic, partition: 1, key: '', value: 'alone', headers: {} }
+  await assert.rejects(hasty.append([refused]), AppendRefused)
   await Promise.all([journal.close(), hasty.close()])
   await first.stop()
 })

@@ -113,3 +113,21 @@ test('brokers that do not answer are named as what is missing', async () => {
       error instanceof UnavailableError && /Kafka does not answer .*KAFKA_BROKERS/.test(error.message),
   )
 })
+
+test('a topic that somebody deleted is told by ping', async () => {
+  const topicPrefix = ownPrefix()
+  const journal = await createKafkaJournal(journalOptions(await testKafka(), { topicPrefix }))
+  await journal.ping()
+  await using client = await admin()
+  await client.deleteTopics({ topics: [`${topicPrefix}holdfast.rejected`] })
+  const told = (error: unknown) =>
+    error instanceof UnavailableError && error.message.includes(`${topicPrefix}holdfast.rejected`)
+  while (
+    await journal.ping().then(
+      () => true,
+      error => !told(error),
+    )
+  )
+    await new Promise(resolve => setTimeout(resolve, 20))
+  await journal.close()
+})

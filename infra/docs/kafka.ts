@@ -89,7 +89,7 @@ These are tests: \`test/kafka/\`. Retention by time is Kafka's own: \`holdfast.c
 ## Clients and connections
 
 Holdfast speaks Kafka through the connections and the protocol of \`kafkajs\`, with the classic protocol of consumer groups;
-[decision 0007](decisions/0007-kafkajs-as-protocol.md) says what is ours and why. A process has one connection for
+[decision 0010](decisions/0010-kafkajs-as-protocol.md) says what is ours and why. A process has one connection for
 appends, two for reading and questions, and two for each group it is a member of, to every broker it needs. Group and member
 show in \`kafka-consumer-groups.sh --describe\` as usual, lag included.
 `

@@ -85,6 +85,14 @@ agents: { dev: { roles: [all], readHistory: true } }
     assert.ok(Math.min(...times) < 1_000, `${times.map(Math.round).join(' ')} ms`)
   })
 
+  test('every process shows its own metrics', async () => {
+    for (const member of cluster.members) {
+      const response = await fetch(`${member.url}/metrics`)
+      assert.equal(response.status, 200, member.service)
+      assert.match(await response.text(), new RegExp(`service="${member.service}"`))
+    }
+  })
+
   test('a call through the other front attaches to the one that runs, and both hear its end', async () => {
     const args = { what: 'shared', behave: 'late', idempotency_key: 'shared' }
     const seen = lab.calls().length
@@ -259,7 +267,7 @@ agents: { dev: { roles: [all], readHistory: true } }
         )
         return rows.length === written.size ? rows : undefined
       },
-      { withinMs: 20_000, what: 'the history of every write' },
+      { withinMs: 60_000, what: 'the history of every write' },
     )
     assert.ok(finished.every(({ attempts }) => attempts === 1))
   })

@@ -30,7 +30,7 @@ One word per thing, in code, tests and documents.
 | evidence | what settles an \`unknown\`; in this version the late answer of the very attempt |
 | upstream | an MCP server behind Holdfast |
 | conversation | \`_meta["dev.holdfast/conversation"]\`, else the legacy session's id, else none |
-| journal | the ordered log of commands and facts; tables in PostgreSQL |
+| journal | the ordered log of commands and facts: tables in PostgreSQL, or topics in Apache Kafka |
 | history | the append-only tables in ClickHouse that the facts end up in |
 
 ## States

@@ -8,6 +8,7 @@ import { renderConcepts } from './concepts.ts'
 import { renderConfiguration } from './configuration.ts'
 import { renderErrors } from './errors.ts'
 import { withMetrics } from './metrics.ts'
+import { renderKafka } from './kafka.ts'
 
 export type Page = { readonly path: string; readonly render: () => string }
 
@@ -21,6 +22,7 @@ export const pages: readonly Page[] = [
   page('configuration.md', renderConfiguration),
   page('errors.md', renderErrors),
   page('operators.md', () => withMetrics(readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8'))),
+  page('kafka.md', renderKafka),
 ]
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

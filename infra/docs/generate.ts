@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { renderConcepts } from './concepts.ts'
 import { renderConfiguration } from './configuration.ts'
 import { renderErrors } from './errors.ts'
-import { withMetrics } from './metrics.ts'
 import { renderKafka } from './kafka.ts'
+import { withMetrics } from './metrics.ts'
 
 export type Page = { readonly path: string; readonly render: () => string }
 
@@ -21,8 +21,8 @@ export const pages: readonly Page[] = [
   page('concepts.md', renderConcepts),
   page('configuration.md', renderConfiguration),
   page('errors.md', renderErrors),
-  page('operators.md', () => withMetrics(readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8'))),
   page('kafka.md', renderKafka),
+  page('operators.md', () => withMetrics(readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8'))),
 ]
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

@@ -83,7 +83,7 @@ export type ClusterInput = {
 
 const sources = (service: Service) => ['--import', 'tsx', join(root, `services/${service}/main.ts`)]
 
-const readyWithinMs = 60_000
+const readyWithinMs = 180_000
 
 export async function startCluster(input: ClusterInput): Promise<Cluster> {
   const { yaml, fronts = 2, brokers = 2, audits = 1, env = {}, start = true, program = sources } = input

@@ -70,10 +70,11 @@ const madeBeforeSending = new Set([
 ])
 
 /**
- * JSON-RPC errors with which Holdfast turns a message away before it looks at the call. -32603 is its own failure, and
- * -32000 and -32001 are what the v1 SDK calls its own closed connections and time-outs: those stay ambiguous.
+ * JSON-RPC errors with which a message is turned away before anybody looks at the call. The others stay ambiguous: -32603
+ * is the other side's own failure, -32000 and -32001 are what the v1 SDK calls closed connections and time-outs, and
+ * -32600 and -32602 are what both SDKs throw when they refuse a result after the effect (`callTool`).
  */
-const refusals = new Set([-32700, -32600, -32601, -32602, -32020, -32021, -32022])
+const refusals = new Set([-32700, -32601, -32020, -32021, -32022])
 
 /** `McpError` (v1) and `ProtocolError` (v2) carry the other side's error. */
 const rpcCodeOf = ({ name, code }: Shape): number | undefined =>

@@ -74,7 +74,7 @@ function textOf(value: unknown): string {
         .map(([name, member]) => `${escape(name)}:${escape(textOf(member))}`)
         .join(',')}}`
   }
-  throw new TypeError(`${String(value)} cannot be part of a key: it has no fixed text`)
+  throw new TypeError(`a ${typeof value} of this kind cannot be part of a key: it has no fixed text`)
 }
 
 /** Printable ASCII without the characters that separate parts. */

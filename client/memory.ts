@@ -9,29 +9,28 @@ export type Memory = {
 }
 
 type List = 'confirmed' | 'failed' | 'notExecuted' | 'pending' | 'unknown'
-type Line = ReportLine & { readonly list: List }
+type Kept = { readonly list: List; readonly line: ReportLine }
 
 /** Enough for a conversation; older writes are in Holdfast's own report. */
 const mostLines = 1_000
 
 export function openMemory(since: string): Memory {
-  const lines = new Map<string, Line>()
+  const lines = new Map<string, Kept>()
   let truncated = false
   return {
     started: ({ key, tool, server }) => {
       // Until an answer says more: a process that dies now has said nothing too much.
-      lines.set(key, { ...(server !== undefined && { server }), tool, key, ...says.unknown })
+      lines.set(key, keep({ ...(server !== undefined && { server }), tool, key }, 'unknown'))
       if (lines.size <= mostLines) return
       lines.delete(lines.keys().next().value as string)
       truncated = true
     },
     ended: (key, { state }) => {
-      const line = lines.get(key)
-      if (line !== undefined) lines.set(key, { ...line, ...says[state] })
+      const kept = lines.get(key)
+      if (kept !== undefined) lines.set(key, keep(kept.line, state))
     },
     report: () => {
-      const of = (list: List) =>
-        [...lines.values()].filter(line => line.list === list).map(({ list: _, ...line }) => line)
+      const of = (list: List) => [...lines.values()].filter(kept => kept.list === list).map(({ line }) => line)
       return {
         since,
         confirmed: of('confirmed'),
@@ -45,8 +44,13 @@ export function openMemory(since: string): Memory {
   }
 }
 
+function keep(line: Omit<ReportLine, 'state' | 'next'>, state: Written['state']): Kept {
+  const { list, ...said } = says[state]
+  return { list, line: { ...line, ...said } }
+}
+
 /** A conflict and a refusal say nothing about the change that the key stands for: that one stays unknown here. */
-const says: Record<Written['state'], Pick<Line, 'list' | 'state' | 'next'>> = {
+const says: Record<Written['state'], Pick<ReportLine, 'state' | 'next'> & { readonly list: List }> = {
   succeeded: { list: 'confirmed', state: 'succeeded', next: 'It happened. Report it.' },
   failed: {
     list: 'failed',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { after, before } from 'node:test'
@@ -64,6 +64,19 @@ async function crash(url: string, words: string[]): Promise<Result> {
   return { ...(JSON.parse(out) as Result), exit, err }
 }
 const trialsOf = (result: Result) => result.rows.flatMap(({ trials }) => trials)
+
+/** docs/crash-test.md shows real output: every line of its table is what comes out now. */
+function assertAsDocumented(mark: string, { rows }: Result): void {
+  const page = readFileSync(new URL('../../docs/crash-test.md', import.meta.url), 'utf8')
+  const shown = new RegExp(`<!-- crash-test: ${mark} -->\\n\`\`\`text\\n[^]*?VERDICT\\n([^]*?)\\n\\n`).exec(page)?.[1]
+  const printed = rows.map(({ fault, repeat, trials: [trial] }) =>
+    [fault, repeat, trial?.calls, trial?.told, trial?.effects, trial?.verdict].join('|'),
+  )
+  assert.deepEqual(
+    printed,
+    shown?.split('\n').map(line => line.split(/ {2,}/).join('|')),
+  )
+}
 const verdictsOf = (result: Result, fault: string) =>
   new Set(result.rows.filter(row => row.fault === fault).flatMap(row => row.trials.map(({ verdict }) => verdict)))
 
@@ -82,6 +95,7 @@ test('plain servers of both eras are shown as they are: what is repeated happens
     assert.ok(result.rows.some(({ repeat }) => repeat === 'not repeated'))
   }
   assert.equal(old.rows.length, modern.rows.length + 1)
+  assertAsDocumented('plain', old)
   // The numbers are those of the servers' own books.
   const told = (result: Result) => Object.fromEntries(trialsOf(result).map(({ change, effects }) => [change, effects]))
   const booked = (names: ReadonlyArray<string | undefined>, result: Result) =>
@@ -103,6 +117,7 @@ test('with Holdfast in front of the same servers every change with a key happens
     crash(mcp, [...transfers('bank__'), credential]),
     crash(`${mcp}/notebook`, [...notes(), credential, '--era=legacy']),
   ])
+  assertAsDocumented('holdfast', results[0] as Result)
   for (const result of results) {
     assert.equal(result.exit, 0, result.err)
     for (const { fault, repeat, trials } of result.rows) {

@@ -17,8 +17,20 @@ export type Contestant = {
   stop(): Promise<void>
 }
 
-/** What it is given. `bankUrl`: through the proxy that cuts. `folder`: its own. */
-export type Place = { readonly bankUrl: string; readonly folder: string; readonly modules: string }
+/** What it is given. */
+export type Place = {
+  /** Through the proxy that cuts. */
+  readonly bankUrl: string
+  readonly directUrl: string
+  /** Where the proxy leads. */
+  readonly routeTo: (url: string) => void
+  /** Its own. */
+  readonly folder: string
+  /** Where the engines' packages are. */
+  readonly modules: string
+  /** Further variables of the process that makes the call. */
+  readonly env?: Readonly<Record<string, string>>
+}
 
 export class CannotRun extends Error {
   override readonly name = 'CannotRun'

@@ -9,7 +9,7 @@ const answerLimitMs = 60_000
 
 /** DBOS: a library in the application's process, over PostgreSQL. A workflow that was killed is begun again at `launch()`. */
 export async function startDbos(
-  { bankUrl, folder, modules }: Place,
+  { bankUrl, folder, modules, env: further }: Place,
   { name, step }: { name: string; step: Readonly<Record<string, unknown>> },
 ): Promise<Contestant> {
   const postgres = await startEmbeddedPostgres({ dataDir: join(folder, 'postgres'), log: silent })
@@ -19,7 +19,7 @@ export async function startDbos(
   await client.connect()
   await client.query('create database dbos')
   await client.end()
-  const env = { BANK_URL: bankUrl, DATABASE: database.href, STEP_OPTIONS: JSON.stringify(step) }
+  const env = { BANK_URL: bankUrl, DATABASE: database.href, STEP_OPTIONS: JSON.stringify(step), ...further }
   let worker = await startWorker(modules, 'dbos', env).catch(async error => {
     await postgres.stop()
     throw error

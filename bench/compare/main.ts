@@ -20,11 +20,13 @@ import { startDbos } from './dbos.ts'
 import { startHoldfast } from './holdfast.ts'
 import { installPackages, versions } from './install.ts'
 import { startRestate } from './restate.ts'
+import { startThroughHoldfast } from './through.ts'
 
 const root = mkdtempSync(join(tmpdir(), 'holdfast-compare-run-'))
 chmodSync(root, 0o711)
 const bank = await startBank({ port: 0, dataDir: join(root, 'bank') })
-const proxy = await startProxy(() => ({ host: '127.0.0.1', port: Number(new URL(bank.url).port) }))
+let target = bank.url
+const proxy = await startProxy(() => ({ host: '127.0.0.1', port: Number(new URL(target).port) }))
 const bankUrl = `http://127.0.0.1:${proxy.port}/mcp`
 const paid = (change: string) => bank.ledger.transfers().filter(({ memo }) => memo === change).length
 
@@ -51,6 +53,14 @@ const accidents: ReadonlyArray<{ name: string; happen: (contestant: Contestant, 
   },
 ]
 
+const placeOf = (folder: string, modules: string): Place => ({
+  bankUrl,
+  directUrl: bank.url,
+  routeTo: url => void (target = url),
+  folder,
+  modules,
+})
+
 type Entry = { readonly name: string; readonly start: (place: Place) => Promise<Contestant> }
 const dbos = `DBOS ${versions['@dbos-inc/dbos-sdk']}`
 const restate = `Restate ${versions['@restatedev/restate-server']}`
@@ -62,6 +72,18 @@ const entries: readonly Entry[] = [
   {
     name: `${restate}, one attempt`,
     start: place => startRestate(place, { name: `${restate}, one attempt`, step: { maxRetryAttempts: 1 } }),
+  },
+  {
+    name: `${dbos}, step retries, through Holdfast`,
+    start: place =>
+      startThroughHoldfast(place, through =>
+        startDbos(through, { name: `${dbos}, step retries, through Holdfast`, step: quick }),
+      ),
+  },
+  {
+    name: `${restate}, through Holdfast`,
+    start: place =>
+      startThroughHoldfast(place, through => startRestate(through, { name: `${restate}, through Holdfast`, step: {} })),
   },
   { name: 'Holdfast', start: place => startHoldfast(place, 'Holdfast') },
 ]
@@ -80,7 +102,7 @@ try {
     }
     const folder = join(root, String(index))
     mkdirSync(folder, { mode: 0o711 })
-    await runOne(name, () => start({ bankUrl, folder, modules: modules ?? '' }), index)
+    await runOne(name, () => start(placeOf(folder, modules ?? '')), index)
   }
 } finally {
   await proxy.stop()

@@ -11,7 +11,7 @@ const answerLimitMs = 60_000
 
 /** Restate: a server that keeps the journal of each invocation and calls the service again when it was lost. */
 export async function startRestate(
-  { bankUrl, folder, modules }: Place,
+  { bankUrl, folder, modules, env: further }: Place,
   { name, step }: { name: string; step: Readonly<Record<string, unknown>> },
 ): Promise<Contestant> {
   const binary = findBinary(modules)
@@ -29,7 +29,7 @@ export async function startRestate(
       stdio: ['ignore', 'ignore', 'ignore'],
     },
   )
-  const env = { BANK_URL: bankUrl, STEP_OPTIONS: JSON.stringify(step), SERVICE_PORT: '0' }
+  const env = { BANK_URL: bankUrl, STEP_OPTIONS: JSON.stringify(step), SERVICE_PORT: '0', ...further }
   let worker: Worker | undefined
   const stop = async () => {
     await worker?.kill()

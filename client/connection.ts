@@ -58,7 +58,7 @@ export function holdConnection(connect: () => Promise<McpClient>): Connection {
       const acquired = acquire()
       const held = await within(acquired, timeoutMs, () => {
         forget(acquired)
-        acquired.then(({ client }) => closeQuietly(client)).catch(() => {})
+        acquired.then(retire).catch(() => {})
         return new NotConnected(`no connection within ${Math.round(timeoutMs)} ms`)
       }).catch(error => {
         throw error instanceof NotConnected ? error : new NotConnected((error as Error).message, { cause: error })
@@ -81,6 +81,14 @@ export function holdConnection(connect: () => Promise<McpClient>): Connection {
       await held?.client.close().catch(() => {})
     },
   }
+}
+
+/** Closes a client that came too late, unless another request that waited longer has taken it. */
+function retire(held: Held): void {
+  held.isStale = true
+  setImmediate(() => {
+    if (held.inUse === 0) closeQuietly(held.client)
+  })
 }
 
 /** Nothing of the request was sent: there was no connection to send it on. */

@@ -53,7 +53,7 @@ const connect: Record<'v1' | 'v2', () => Promise<McpClient>> = {
 }
 
 function agentOf(sdk: 'v1' | 'v2', options: Partial<HoldfastOptions> = {}) {
-  const agent = createHoldfast({ connect: connect[sdk], budget: { timeMs: 20_000, attempts: 20 }, ...options })
+  const agent = createHoldfast({ connect: connect[sdk], budget: { timeMs: 40_000, attempts: 30 }, ...options })
   open.push(agent)
   return agent
 }
@@ -151,7 +151,8 @@ for (const sdk of ['v1', 'v2'] as const) {
   })
 
   test(`${sdk}: Holdfast is killed while the server works: unknown with a report, never failed`, async () => {
-    const agent = agentOf(sdk, { budget: { timeMs: 15_000 } })
+    // Long enough for a start on a busy machine: an unknown is asked about until the budget ends.
+    const agent = agentOf(sdk, { budget: { timeMs: 30_000 } })
     const change = newChange({ behave: 'late' })
     const arrived = lab.waitForCall(lab.calls().length + 1)
     const writing = agent.write(change)

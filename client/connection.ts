@@ -28,6 +28,7 @@ const graceMs = 50
 
 export function holdConnection(connect: () => Promise<McpClient>): Connection {
   let current: Promise<Held> | undefined
+  let latest: Held | undefined
   let closed = false
 
   const open = async (): Promise<Held> => {
@@ -38,10 +39,16 @@ export function holdConnection(connect: () => Promise<McpClient>): Connection {
       told?.(error)
       held.broken.abort(error)
     }
+    latest = held
     return held
   }
   const acquire = (): Promise<Held> => {
     if (closed) return Promise.reject(new Error('This agent client is closed.'))
+    // What was reported while nobody waited is no reason to doubt a request that was not sent yet.
+    if (latest?.broken.signal.aborted && !latest.isStale) {
+      current = undefined
+      retire(latest)
+    }
     if (current === undefined) {
       const opening = open()
       current = opening

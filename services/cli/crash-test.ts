@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { parseDuration } from '../../shared/config/units.ts'
+import { UnavailableError } from '../../shared/errors.ts'
 import {
   type Arguments,
   type Command,
@@ -71,7 +72,10 @@ Nobody else should change what is counted meanwhile. Exit code 1 when a change h
     const port = Number(url.port || (tls ? 443 : 80))
     const proxy = await startProxy(() => ({ host: url.hostname.replace(/^\[|\]$/g, ''), port, tls }))
     try {
-      const server = await meet({ url, port: proxy.port, headers: asked.headers }, asked.era)
+      const server = await meet({ url, port: proxy.port, headers: asked.headers }, asked.era).catch(error => {
+        const why = proxy.unreachable()
+        throw why === undefined ? error : new UnavailableError('server', `${url.href} cannot be reached (${why}).`)
+      })
       const missing = [asked.tool, asked.countWith].find(name => !server.tools.some(tool => tool.name === name))
       if (missing !== undefined)
         return failed(`The server has no tool ${missing} (it has ${server.tools.map(({ name }) => name).join(', ')})`)

@@ -28,6 +28,8 @@ export type Proxy = {
   forget(): void
   /** Resets every connection that is open. */
   resetAll(): void
+  /** Why the target could not be reached, the last time it could not: the client sees a reset. */
+  unreachable(): string | undefined
   /** Bytes that passed since the start. */
   passed(): Passed
   readonly stop: () => Promise<void>
@@ -42,7 +44,12 @@ type Pair = {
   request: number
   answer: number
 }
-type State = { waiting: Armed[]; readonly pairs: Set<Pair>; total: { request: number; answer: number } }
+type State = {
+  waiting: Armed[]
+  readonly pairs: Set<Pair>
+  total: { request: number; answer: number }
+  unreachable?: string
+}
 
 /** @param target asked for each connection, so that a server may come back elsewhere */
 export async function startProxy(target: () => Target): Promise<Proxy> {
@@ -59,6 +66,7 @@ export async function startProxy(target: () => Target): Promise<Proxy> {
     resetAll: () => {
       for (const { client, server } of state.pairs) reset(client, server)
     },
+    unreachable: () => state.unreachable,
     passed: () => ({ ...state.total }),
     stop: async () => {
       const closed = new Promise(resolve => listener.close(resolve))
@@ -91,6 +99,9 @@ function join(state: State, client: Socket, server: Socket): void {
   client.on('data', (chunk: Buffer) => {
     pair.armed ??= take(state, chunk, pair)
     pass(state, pair, 'request', chunk)
+  })
+  server.once('error', (error: NodeJS.ErrnoException) => {
+    if (server.connecting || server.bytesRead === 0) state.unreachable = error.code ?? error.message
   })
   server.on('data', (chunk: Buffer) => pass(state, pair, 'answer', chunk))
   client.on('end', () => server.end())

@@ -1,5 +1,6 @@
 /** Statements over records and heads, one each. They know tables, not batching, groups or memory. */
 import { CorruptionError } from '../../errors.ts'
+import { textArray } from '../../postgres/arrays.ts'
 import { type Queryable, query } from '../../postgres/pool.ts'
 import type { JournalRecord, NewRecord, PartitionEnds, PartitionLag } from '../port.ts'
 
@@ -48,11 +49,11 @@ export async function appendRecords(on: Queryable, records: readonly NewRecord[]
       ), ${placing}
       select topic, partition, base, time from advanced`,
     values: [
-      records.map(record => record.topic),
+      textArray(records.map(record => record.topic)),
       records.map(record => record.partition),
-      records.map(record => record.key),
-      records.map(record => JSON.stringify(record.headers)),
-      records.map(record => record.value),
+      textArray(records.map(record => record.key)),
+      textArray(records.map(record => JSON.stringify(record.headers))),
+      textArray(records.map(record => record.value)),
     ],
   })
   return place(records, bases)
@@ -66,7 +67,8 @@ function place(records: readonly NewRecord[], bases: readonly Base[]): JournalRe
   return records.map(record => {
     const head = heads.get(placeOf(record))
     if (!head) throw new CorruptionError(`The journal has no head for ${placeOf(record)}`)
-    return { ...record, offset: head.next++, time: head.time }
+    const { topic, partition, key, value, headers } = record
+    return { topic, partition, key, value, headers, offset: head.next++, time: head.time }
   })
 }
 

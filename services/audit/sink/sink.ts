@@ -89,8 +89,10 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
       buffer.push({ record, delivery })
     }
     changes.tell()
+    const mayReturn = () => buffer.length < options.maxBuffered || stopping || delivery.signal.aborted
+    if (mayReturn()) return
     delivery.signal.addEventListener('abort', changes.tell, { once: true })
-    await changes.until(() => buffer.length < options.maxBuffered || stopping || delivery.signal.aborted)
+    await changes.until(mayReturn)
     delivery.signal.removeEventListener('abort', changes.tell)
   }
 

@@ -4,7 +4,19 @@ import { textArray } from '../../shared/postgres/arrays.ts'
 import { createPool } from '../../shared/postgres/pool.ts'
 import { silent, testPostgres } from '../helpers/postgres.ts'
 
-const hostile = ['', 'plain', '"quoted"', '\\', '{a,b}', 'NULL', null, 'ä€😀', ' \n\t', '{"json":"\\u0000 \\" \\\\"}', 'x'.repeat(70_000)]
+const hostile = [
+  '',
+  'plain',
+  '"quoted"',
+  '\\',
+  '{a,b}',
+  'NULL',
+  null,
+  'ä€😀',
+  ' \n\t',
+  '{"json":"\\u0000 \\" \\\\"}',
+  'x'.repeat(70_000),
+]
 
 test('every text arrives unchanged and in its place, nulls as nulls', async () => {
   const { server } = await testPostgres()

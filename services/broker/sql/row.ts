@@ -158,8 +158,7 @@ export type Changing = Record<(typeof changingColumns)[number], string | number 
 
 /** @param retentionMs how long a settled outcome is kept */
 export function changingOf(operation: Operation, retentionMs: number): Changing {
-  const has = <K extends string>(key: K) =>
-    (operation as Record<string, unknown>)[key] as never
+  const has = <K extends string>(key: K) => (operation as Record<string, unknown>)[key] as never
   const finishedAt: number | undefined = has('finishedAt')
   return {
     state: operation.state,

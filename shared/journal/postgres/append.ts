@@ -56,10 +56,7 @@ export function createAppender({ connections, partitions, maxRecordBytes, append
   }
 }
 
-async function appendOnce(
-  connections: Deps['connections'],
-  records: readonly NewRecord[],
-): Promise<JournalRecord[]> {
+async function appendOnce(connections: Deps['connections'], records: readonly NewRecord[]): Promise<JournalRecord[]> {
   const connection = await connect(connections)
   try {
     const placed = await appendRecords(connection, records)

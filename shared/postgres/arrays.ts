@@ -29,7 +29,7 @@ export function textArray(values: ReadonlyArray<string | null>): Buffer {
   return array
 }
 
-function writeHeader(array: Buffer, nulls: 0 | 1 | number, count: number): void {
+function writeHeader(array: Buffer, nulls: number, count: number): void {
   array.writeInt32BE(1, 0) // dimensions
   array.writeInt32BE(nulls, 4)
   array.writeInt32BE(textOid, 8)

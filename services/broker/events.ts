@@ -1,7 +1,8 @@
 /** The facts broker puts on record, built from what it decided. Pure. */
 import type { SubmitCommand, Caller } from '../../shared/call/command.ts'
-import type { OperationEvent } from '../../shared/call/decide.ts'
+import type { AttemptId, OperationEvent } from '../../shared/call/decide.ts'
 import type { Operation } from '../../shared/call/operation.ts'
+import type { Recovery } from '../../shared/call/recovery.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { type EventName, eventRecord, type HoldfastEvent } from '../../shared/events/event.ts'
 import { commitment, redactArguments } from '../../shared/events/redact.ts'
@@ -64,6 +65,8 @@ export function transitionRecord(
     answer?: UpstreamAnswer | undefined
     startedAt?: number | undefined
     reason?: string | undefined
+    /** The attempt that the event tells of, where it is not the newest. */
+    attempt?: number | undefined
   },
 ): NewRecord {
   const { event, operation, command, answer, startedAt, reason } = input
@@ -84,11 +87,13 @@ export function transitionRecord(
     state: operation.state,
     epoch: event.epoch,
     round: event.round,
-    attempt: operation.attempts,
+    attempt: input.attempt ?? operation.attempts,
     reason,
     ...(input.opens && callFields(secret, command, maxArgumentsBytes)),
     ...('code' in event && { code: event.code }),
     ...('evidence' in event && { evidence: event.evidence }),
+    ...('look' in event && { look: event.look }),
+    ...('recovery' in event && event.recovery && { recovery: recoveryFields(event.recovery) }),
     ...(event.type === 'dispatched' && { dispatchedAt: iso(event.at) }),
     ...('finishedAt' in operation && { finishedAt: iso(operation.finishedAt) }),
     ...(startedAt !== undefined && { durationMs: Math.max(0, event.at - startedAt) }),
@@ -100,6 +105,14 @@ export function transitionRecord(
   }
   return eventRecord(common)
 }
+
+/** What recovery has done and does next, for the history. */
+const recoveryFields = ({ tries, probes, next, over }: Recovery) => ({
+  replays: tries.length - 1,
+  probes,
+  ...(next && { next: next.step, nextAt: iso(next.at) }),
+  ...(over && { over }),
+})
 
 /** The record of a call that joined an operation. */
 export function joinRecord(
@@ -161,17 +174,17 @@ export function lateRecord(
   input: {
     command: SubmitCommand
     operation: Operation
-    epoch: number
-    round: number
+    id: AttemptId
     saw: string
     answer: UpstreamAnswer | undefined
     at: number
   },
 ): NewRecord {
   const { command, operation, answer } = input
+  const { epoch, round, attempt } = input.id
   return eventRecord({
     type: 'call.answered_late',
-    stream: `${operation.operationId}/late/${input.epoch}.${input.round}`,
+    stream: `${operation.operationId}/late/${epoch}.${round}${attempt > 1 ? `.${attempt}` : ''}`,
     sequence: 1,
     time: iso(input.at),
     source,
@@ -184,8 +197,9 @@ export function lateRecord(
     callId: command.callId,
     operationId: operation.operationId,
     state: operation.state,
-    epoch: input.epoch,
-    round: input.round,
+    epoch,
+    round,
+    attempt,
     reason: input.saw,
     ...(answer !== undefined && {
       resultBytes: Buffer.byteLength(answer.raw),

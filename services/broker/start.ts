@@ -18,6 +18,9 @@ import { repeat } from './repeat.ts'
 import { advanceOperations } from './sql/advance.ts'
 import { rememberJoins } from './sql/joins.ts'
 import { endOtherOwners, forgetOwners } from './sql/owners.ts'
+import { startRecovery } from './recover/recover.ts'
+import { createSeal } from './seal.ts'
+import { purgeKept } from './sql/recover.ts'
 import { purgeHandled, purgeResults } from './sql/purge.ts'
 import type { Queryable } from './sql/row.ts'
 import { sweep } from './sweep.ts'
@@ -32,6 +35,10 @@ export type BrokerOptions = {
   readonly graceMs?: number
   /** How long handled commands are remembered: longer than the journal keeps commands. */
   readonly rememberMs?: number
+  /** How often it is looked for unknowns whose recovery is due. */
+  readonly recoverMs?: number
+  /** How long a step of recovery is one broker's alone; longer than most looks at a server take. */
+  readonly recoverLeaseMs?: number
 }
 
 export type BrokerDeps = {
@@ -45,6 +52,8 @@ export type BrokerDeps = {
   readonly log: Logger
   readonly events: EventContext
   readonly reply: ReplyPort
+  /** Secrets that were in use before: what was sealed with them can still be read. */
+  readonly olderSecrets?: readonly string[]
 }
 
 export type RunningBroker = {
@@ -64,6 +73,7 @@ const batches = { maxItems: 256, maxInFlight: 2 }
 
 export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {}): Promise<RunningBroker> {
   const { leaseMs = 10_000, sweepMs = 1_000, alone = false, graceMs = 3_000, rememberMs = 14 * day } = options
+  const { recoverMs = 250, recoverLeaseMs = 60_000 } = options
   const { db, journal, log } = deps
   const closers: Array<() => Promise<void>> = []
   const stopping = new AbortController()
@@ -80,6 +90,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     lanes: createLanes(deps.settings.lane),
     waiting: createWaiting(deps.reply, monotonic),
     held: new Map(),
+    seal: createSeal(deps.events.secret, deps.olderSecrets),
     handling: new Set(),
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(claims => claimBatch(db, owner.id(), claims), batches),
@@ -95,6 +106,8 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   })
   const sweeping = repeat({ log, doing: 'sweeping' }, sweepMs, () => sweep(broker))
   closers.push(() => sweeping.stop())
+  const recovery = startRecovery(broker, { pauseMs: recoverMs, leaseMs: recoverLeaseMs })
+  closers.push(() => recovery.stop())
   const purging = repeat({ log, doing: 'dropping what has expired' }, 60_000, () => purge(broker, rememberMs))
   closers.push(() => purging.stop())
   const commits = createCommits(commitPauseMs, error =>
@@ -135,5 +148,6 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
 async function purge({ db, clock }: Broker, rememberMs: number): Promise<void> {
   await purgeResults(db, 1_000)
   await purgeHandled(db, rememberMs)
+  await purgeKept(db)
   await forgetOwners(db, clock.now() - rememberMs)
 }

@@ -7,6 +7,7 @@ import { decide } from '../../shared/call/decide.ts'
 import { evolve } from '../../shared/call/evolve.ts'
 import type { Broker } from './deps.ts'
 import { transitionRecord } from './events.ts'
+import { isKept } from './kept.ts'
 import { tellFromRecord } from './outcomes.ts'
 import { expireWaiting } from './queue.ts'
 import { readHeld } from './sql/held.ts'
@@ -30,7 +31,8 @@ const isAbandoned = ({ held, handling }: Broker, row: OperationRow): boolean =>
 async function end(broker: Broker, row: OperationRow): Promise<void> {
   const operation = operationOf(row)
   if (operation === undefined) return
-  const { event } = decide({ operation }, { type: 'sweep', at: broker.clock.now() })
+  const { recovery } = broker.settings.tool(row.server, row.tool)
+  const { event } = decide({ operation }, { type: 'sweep', at: broker.clock.now() }, recovery)
   if (event === undefined) return
   const next = evolve(operation, event)
   const moved = await broker.advances.add({
@@ -38,13 +40,14 @@ async function end(broker: Broker, row: OperationRow): Promise<void> {
     expectedSequence: operation.sequence,
     changing: changingOf(next, row.retention_ms),
     event: transitionRecord(broker.events, { event, operation: next, command: commandOf(row), opens: false }),
+    beside: recovery && !isKept(next) ? { drop: true } : undefined,
   })
   if (moved) broker.log.warn({ operation: row.operation_id, was: operation.state, is: next.state }, 'swept')
   await tellFromRecord(broker, row.operation_id)
 }
 
 /** As much of the command as the row remembers: enough for an event that does not open a try. */
-const commandOf = (row: OperationRow): SubmitCommand => ({
+export const commandOf = (row: OperationRow): SubmitCommand => ({
   type: 'submit',
   callId: row.call_id,
   tenant: row.tenant,

@@ -49,7 +49,13 @@ const after = (...commands: Command[]): Operation => {
 }
 
 const opened = submit({ callId: first, owner: 'o1' })
-const complete = (verdict: Verdict, round = 1, epoch = 1): Command => ({ type: 'complete', at, epoch, round, verdict })
+/** The attempts of these histories are one for each round and epoch. */
+const complete = (verdict: Verdict, round = 1, epoch = 1): Command => ({
+  type: 'complete',
+  at,
+  ...{ epoch, round, attempt: epoch + round - 1 },
+  verdict,
+})
 const asked = complete({ state: 'awaiting_input', requestState: 'q1' })
 const answered = submit({ inputs })
 const queued = { ...opened, slot: 'queue' as const }
@@ -60,7 +66,7 @@ const settle = (as: 'succeeded' | 'failed' | 'not_executed'): Command => ({
   as,
   evidence: 'person',
 })
-const timeOut: Command = { type: 'time_out', at, epoch: 1, round: 1 }
+const timeOut: Command = { type: 'time_out', at, epoch: 1, round: 1, attempt: 1 }
 const approval = { ...opened, needsApproval: true }
 
 /** One operation for every state, and for every way to be in it that decides something. */
@@ -90,7 +96,7 @@ const operations: Record<string, Operation | undefined> = {
   'not executed, closed': after(opened, timeOut, settle('not_executed')),
   'not executed, refused': after(approval, { type: 'refuse', at }),
   unknown: after(opened, timeOut),
-  'unknown, round 2': after(opened, asked, answered, { type: 'time_out', at, epoch: 1, round: 2 }),
+  'unknown, round 2': after(opened, asked, answered, { type: 'time_out', at, epoch: 1, round: 2, attempt: 2 }),
   'unknown, unanswered': after(opened, asked, { type: 'expire_input', at }),
 }
 
@@ -103,10 +109,10 @@ const verdicts: Verdict[] = [
   { state: 'awaiting_input', requestState: undefined },
 ]
 const attempts = [
-  { epoch: 1, round: 1 },
-  { epoch: 1, round: 2 },
-  { epoch: 2, round: 1 },
-  { epoch: 9, round: 9 },
+  { epoch: 1, round: 1, attempt: 1 },
+  { epoch: 1, round: 2, attempt: 2 },
+  { epoch: 2, round: 1, attempt: 2 },
+  { epoch: 9, round: 9, attempt: 9 },
 ]
 
 function* combinations(): Generator<Submit> {
@@ -495,7 +501,12 @@ test('only the answer to this very attempt completes it', () => {
 })
 
 test('a late answer settles an unknown, and nothing else', () => {
-  const late = (verdict: Verdict, round = 1): Command => ({ type: 'answer_late', at, epoch: 1, round, verdict })
+  const late = (verdict: Verdict, round = 1): Command => ({
+    type: 'answer_late',
+    at,
+    ...{ epoch: 1, round, attempt: round },
+    verdict,
+  })
   assert.equal(stateAfter('unknown', late({ state: 'succeeded' })), 'succeeded')
   assert.equal(stateAfter('unknown', late({ state: 'failed', code: 'upstream_error' })), 'failed upstream_error')
   assert.equal(stateAfter('unknown', late({ state: 'not_executed', code: 'not_sent' })), 'not_executed not_sent')
@@ -509,7 +520,7 @@ test('a turned-away later round is unknown and stays so: the round before it was
   const turnedAway: Verdict = { state: 'not_executed', code: 'refused_by_upstream' }
   assert.equal(stateAfter('executing, round 2', complete(turnedAway, 2)), 'unknown refused_by_upstream')
   assert.equal(
-    stateAfter('unknown, round 2', { type: 'answer_late', at, epoch: 1, round: 2, verdict: turnedAway }),
+    stateAfter('unknown, round 2', { type: 'answer_late', at, epoch: 1, round: 2, attempt: 2, verdict: turnedAway }),
     'dropped',
   )
 })

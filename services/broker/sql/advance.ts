@@ -1,6 +1,7 @@
 import type { UpstreamAnswer } from '../../../shared/call/record.ts'
 import type { NewRecord } from '../../../shared/journal/port.ts'
-import { changingDefinitions, recordColumns } from './claim.ts'
+import type { Sealed } from '../seal.ts'
+import { changingDefinitions, keptColumns, keptDefinitions, keptRows, recordColumns } from './claim.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
 
 /** One transition: the row as `evolve` left it, guarded by the sequence it was decided on. */
@@ -17,6 +18,25 @@ export type Advance = {
   readonly twinSlot?: string | undefined
   /** The command this transition handles, when it is not the claim: remembered in the same commit. */
   readonly handled?: { readonly callId: string; readonly how: string } | undefined
+  /** What goes with it where a tool has recovery; a batch without any of this pays nothing for it. */
+  readonly beside?: Beside | undefined
+}
+
+export type Beside = {
+  /** The call as it may be needed again. */
+  readonly kept?: Sealed | undefined
+  /** It is needed no longer. */
+  readonly drop?: boolean | undefined
+  readonly evidence?: Evidence | undefined
+  /** Another event, of a stream of its own. */
+  readonly also?: NewRecord | undefined
+}
+
+/** @param raw the server's words, as they are kept */
+export type Evidence = {
+  readonly kind: 'probe' | 'replay' | 'person'
+  readonly says: string
+  readonly raw?: string | undefined
 }
 
 /**
@@ -25,11 +45,11 @@ export type Advance = {
  * should they deadlock, the caller looks again, as after any doubt. (Locking the rows in order first costs a second
  * write of each.)
  */
-const text = `
+const textOf = (isBeside: boolean) => `
 with input as (
   select * from json_to_recordset($1::json) as i (
     operation_id text, expected_sequence int, ${changingDefinitions}, answer_kind text, answer_raw text,
-    intent_before_ms bigint, twin_slot text, handled_call_id text, handled_how text,
+    intent_before_ms bigint, twin_slot text, handled_call_id text, handled_how text, ${isBeside ? besideDefinitions : ''}
     topic text, partition int, record_key text, headers text, value text)
 ), moved as (
   update operations o
@@ -57,8 +77,28 @@ with input as (
   insert into outbox (topic, partition, key, headers, value)
   select i.topic, i.partition, i.record_key, i.headers, i.value
   from input i where i.operation_id = any(array(select operation_id from moved))
-)
+)${isBeside ? besideRows : ''}
 select operation_id from moved`
+
+const besideDefinitions = `${keptDefinitions} drop_kept bool, evidence_kind text, evidence_says text, evidence_raw text, also json,`
+const besideRows = `${keptRows('moved')}, dropped as (
+  delete from kept_calls k using input i
+  where k.operation_id = i.operation_id and i.drop_kept and i.operation_id = any(array(select operation_id from moved))
+), found as (
+  insert into evidence (operation_id, sequence, kind, says, raw, recorded_ms)
+  select i.operation_id, i.sequence, i.evidence_kind, i.evidence_says, i.evidence_raw, now_ms()
+  from input i where i.operation_id = any(array(select operation_id from moved)) and i.evidence_kind is not null
+), told as (
+  insert into outbox (topic, partition, key, headers, value)
+  select a.topic, a.partition, a.record_key, a.headers, a.value
+  from input i, json_to_record(i.also) as a (topic text, partition int, record_key text, headers text, value text)
+  where i.operation_id = any(array(select operation_id from moved)) and i.also is not null
+)`
+
+const statements = {
+  plain: { name: 'advance', text: textOf(false) },
+  beside: { name: 'advance_beside', text: textOf(true) },
+}
 
 /**
  * Of several advances of one operation only the first is tried: an update takes one row of its input per target, and
@@ -67,7 +107,7 @@ select operation_id from moved`
  */
 export async function advanceOperations(db: Queryable, advances: readonly Advance[]): Promise<boolean[]> {
   const firsts = new Map(advances.toReversed().map(advance => [advance.operationId, advance]))
-  const rows = [...firsts.values()].map(({ event, answer, handled, ...advance }) => ({
+  const rows = [...firsts.values()].map(({ event, answer, handled, beside, ...advance }) => ({
     operation_id: advance.operationId,
     expected_sequence: advance.expectedSequence,
     ...advance.changing,
@@ -77,9 +117,22 @@ export async function advanceOperations(db: Queryable, advances: readonly Advanc
     twin_slot: advance.twinSlot ?? null,
     handled_call_id: handled?.callId ?? null,
     handled_how: handled?.how ?? null,
+    ...(beside && besideColumns(beside)),
     ...recordColumns(event),
   }))
-  const result = await db.query<{ operation_id: string }>({ name: 'advance', text }, [JSON.stringify(rows)])
+  const statement = advances.some(({ beside }) => beside !== undefined) ? statements.beside : statements.plain
+  const result = await db.query<{ operation_id: string }>(statement, [JSON.stringify(rows)])
   const moved = new Set(result.rows.map(row => row.operation_id))
   return advances.map(advance => firsts.get(advance.operationId) === advance && moved.has(advance.operationId))
 }
+
+const besideColumns = ({ kept, drop, evidence, also }: Beside) => ({
+  ...keptColumns(kept),
+  drop_kept: drop ?? false,
+  ...(evidence && { evidence_kind: evidence.kind, evidence_says: evidence.says, evidence_raw: evidence.raw ?? null }),
+  ...(also && { also: recordColumns(also) }),
+})
+
+/** Enough of the server's words to see what it meant. */
+const mostWords = 4_000
+export const cutWords = (raw: string): string => (raw.length > mostWords ? `${raw.slice(0, mostWords)} …` : raw)

@@ -1,4 +1,5 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
+import type { Sealed } from '../seal.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
 
 /** A row to claim, with the event that says so. */
@@ -23,6 +24,8 @@ export type Claim = {
   readonly dispatchByMs: number
   readonly retentionMs: number
   readonly event: NewRecord
+  /** The call as it may be needed again. */
+  readonly kept?: Sealed | undefined
 }
 
 const columnTypes: Record<keyof Changing, string> = {
@@ -42,7 +45,18 @@ const columnTypes: Record<keyof Changing, string> = {
   dispatched_ms: 'bigint',
   finished_ms: 'bigint',
   expires_ms: 'bigint',
+  recovery: 'json',
+  recover_at_ms: 'bigint',
 }
+
+export const keptDefinitions = 'kept_key_id text, kept text,'
+/** Keeps the calls of those rows of `input` that are among `winners`. */
+export const keptRows = (winners: string) => `, kept as (
+  insert into kept_calls (operation_id, key_id, sealed, kept_ms)
+  select i.operation_id, i.kept_key_id, i.kept, now_ms()
+  from input i where i.operation_id = any(array(select operation_id from ${winners})) and i.kept is not null
+  on conflict (operation_id) do update set key_id = excluded.key_id, sealed = excluded.sealed, kept_ms = excluded.kept_ms
+)`
 
 const identity = [
   'operation_id',
@@ -65,12 +79,12 @@ const changingDefinitions = changingColumns.map(column => `${column} ${columnTyp
  * to encode in Node and to parse in Postgres than thirty array literals full of escaped quotes. What stands in the way
  * is looked up row by row (`lateral … limit 1`): as plain `not exists` the planner hashes every live row for one claim.
  */
-const text = `
+const textOf = (keeps: boolean) => `
 with input as (
   select * from json_to_recordset($1::json) as i (
     ${identity.map(column => `${column} text`).join(', ')},
     fingerprint text, change text, check_twins bool, twin_slot text, ${changingDefinitions}, first_seen_ms bigint, send_by_ms bigint,
-    retention_ms bigint, topic text, partition int, record_key text, headers text, value text)
+    retention_ms bigint, ${keeps ? keptDefinitions : ''} topic text, partition int, record_key text, headers text, value text)
 ), live as (
   select owner from owners where owner = $2 and lease_until_ms > now_ms()
 ), won as (
@@ -96,14 +110,20 @@ with input as (
   insert into outbox (topic, partition, key, headers, value)
   select i.topic, i.partition, i.record_key, i.headers, i.value
   from input i where i.operation_id = any(array(select operation_id from won))
-)
+)${keeps ? keptRows('won') : ''}
 select operation_id from won`
+
+const statements = {
+  plain: { name: 'claim', text: textOf(false) },
+  keeping: { name: 'claim_keeping', text: textOf(true) },
+}
 
 /**
  * @returns the operation ids that were claimed; every other one lost, for a reason that `readStanding` shows
  */
 export async function claimOperations(db: Queryable, owner: string, claims: readonly Claim[]): Promise<Set<string>> {
-  const rows = claims.map(({ changing: values, event, ...claim }) => ({
+  const keeps = claims.some(({ kept }) => kept !== undefined)
+  const rows = claims.map(({ changing: values, event, kept, ...claim }) => ({
     operation_id: claim.operationId,
     scope: claim.scope,
     tenant: claim.tenant,
@@ -121,11 +141,18 @@ export async function claimOperations(db: Queryable, owner: string, claims: read
     first_seen_ms: claim.firstSeenMs,
     send_by_ms: claim.dispatchByMs,
     retention_ms: claim.retentionMs,
+    ...keptColumns(kept),
     ...recordColumns(event),
   }))
-  const result = await db.query<{ operation_id: string }>({ name: 'claim', text }, [JSON.stringify(rows), owner])
+  const result = await db.query<{ operation_id: string }>(keeps ? statements.keeping : statements.plain, [
+    JSON.stringify(rows),
+    owner,
+  ])
   return new Set(result.rows.map(row => row.operation_id))
 }
+
+/** A kept call's columns, where there is one; a batch without any pays nothing for the table. */
+export const keptColumns = (kept: Sealed | undefined) => kept && { kept_key_id: kept.keyId, kept: kept.bytes }
 
 /** An event's columns for the outbox. */
 export const recordColumns = (record: NewRecord) => ({

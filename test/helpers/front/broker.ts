@@ -126,7 +126,7 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
   }
 
   const run = async (row: Row, command: SubmitCommand) => {
-    const { epoch, round } = row.operation
+    const { epoch, round, attempts: attempt } = row.operation
     const seen = await dispatch(command)
     if (seen.kind === 'result' || seen.kind === 'input_required' || seen.kind === 'error')
       row.answer = { kind: seen.kind, raw: seen.raw }
@@ -137,6 +137,7 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
       at: now(),
       epoch,
       round,
+      attempt,
       verdict: classify(seen),
     })
   }

@@ -149,13 +149,13 @@ function* dispatch(world: World, process: Process, key: string, operation: Opera
   }
   const request = world.broken.intent ? world.upstream.requests.at(-1) : sendNow(world, operation, key)
   if (request === undefined) return
-  const { epoch, round } = operation
+  const { epoch, round, attempts: attempt } = operation
   let timeOutRecorded = false
   while (request.seen === undefined) {
     yield
     if (!request.timedOut || timeOutRecorded) continue
     timeOutRecorded = true
-    yield* move(world, process, key, (_, at) => ({ type: 'time_out', at, epoch, round }))
+    yield* move(world, process, key, (_, at) => ({ type: 'time_out', at, epoch, round, attempt }))
   }
   yield* conclude(world, process, key, operation, request.seen)
 }
@@ -166,14 +166,27 @@ function sendNow({ store, upstream, law, receivedAt }: World, { callId, epoch, r
   return request
 }
 
-function* conclude(world: World, process: Process, key: string, { epoch, round }: Operation, seen: Seen): Task {
+function* conclude(
+  world: World,
+  process: Process,
+  key: string,
+  { epoch, round, attempts: attempt }: Operation,
+  seen: Seen,
+): Task {
   const verdict = classify(seen)
   const raw = 'raw' in seen ? seen.raw : undefined
   yield* move(
     world,
     process,
     key,
-    (current, at) => ({ type: current.state === 'executing' ? 'complete' : 'answer_late', at, epoch, round, verdict }),
+    (current, at) => ({
+      type: current.state === 'executing' ? 'complete' : 'answer_late',
+      at,
+      epoch,
+      round,
+      attempt,
+      verdict,
+    }),
     raw,
   )
 }
@@ -270,9 +283,19 @@ export function* sweep(world: World, process: Process): Task {
 }
 
 /** The broken sweep takes a dispatched operation for one that was never sent. */
-function sweepOf({ broken, clock }: World, { state, epoch, round }: Operation): Exclude<Command, Submit> {
+function sweepOf(
+  { broken, clock }: World,
+  { state, epoch, round, attempts: attempt }: Operation,
+): Exclude<Command, Submit> {
   if (!broken.sweep || state !== 'executing') return { type: 'sweep', at: clock.now }
-  return { type: 'complete', at: clock.now, epoch, round, verdict: { state: 'not_executed', code: 'not_sent' } }
+  return {
+    type: 'complete',
+    at: clock.now,
+    epoch,
+    round,
+    attempt,
+    verdict: { state: 'not_executed', code: 'not_sent' },
+  }
 }
 
 /** The question of an outcome that was not on record, behind every command of its key. */

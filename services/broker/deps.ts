@@ -46,13 +46,15 @@ export type ToolRules = {
 
 export type ToolRecovery = Keying & {
   /** How to look on the server whether a change is there; `inject` names where its reference stands. */
-  readonly look?: {
-    readonly tool: string
-    readonly timeoutMs: number
-    /** JSON text of the arguments, or why there is none. */
-    readonly argumentsFor: (about: LookAbout) => { readonly json: string } | { readonly problem: string }
-    readonly landed: (about: LookAbout, rawResult: string) => boolean | { readonly problem: string }
-  }
+  readonly look?:
+    | undefined
+    | {
+        readonly tool: string
+        readonly timeoutMs: number
+        /** JSON text of the arguments, or why there is none. */
+        readonly argumentsFor: (about: LookAbout) => { readonly json: string } | { readonly problem: string }
+        readonly landed: (about: LookAbout, rawResult: string) => boolean | { readonly problem: string }
+      }
 }
 
 /** What the expressions of a probe can read. */

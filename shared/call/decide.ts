@@ -282,7 +282,7 @@ function react(
       if (operation.state === 'executing' && isCurrent(operation, command))
         return concluded(operation, stamp, command.verdict, plan)
       // I2, I4: only what is not final can be settled.
-      return operation.state === 'executing' || operation.state === 'unknown'
+      return operation.state === 'unknown' || (operation.state === 'executing' && command.attempt < operation.attempts)
         ? answeredLate(operation, stamp, command)
         : undefined
     case 'sweep':

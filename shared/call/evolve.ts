@@ -115,6 +115,9 @@ function check(operation: Operation | undefined, event: OperationEvent): void {
   if (event.type === 'dispatched' && event.attempt !== attempt) {
     throw new InvariantError(`attempt ${event.attempt} is not ${attempt} (I1)`)
   }
+  if (event.type === 'dispatched' && operation?.state === 'unknown' && event.recovery === undefined) {
+    throw new InvariantError('an unknown was sent again to a server that is not declared to honour keys (I1)')
+  }
   if (operation?.state === 'not_executed' && !operation.reopenable)
     throw new InvariantError('a closed key was reopened (I2)')
 }

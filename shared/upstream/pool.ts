@@ -122,7 +122,7 @@ const exchangeInput = (request: DispatchRequest, server: UpstreamServer | undefi
 
 async function send(upstream: Upstream, exchange: Exchange, request: DispatchRequest): Promise<void> {
   const connection = await upstream.pool.connectionFor(request.caller)
-  const headers = await headersFor(upstream, connection, request)
+  const headers = { ...request.headers, ...(await headersFor(upstream, connection, request)) }
   if (!exchange.isSettled()) await connection.dispatch(exchange, request, headers)
 }
 

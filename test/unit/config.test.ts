@@ -58,6 +58,11 @@ limits: { bodyBytes: 4 MB, wait: 51s }
 })
 
 /** One mistake each, and the words that must name it. */
+const recovering = (recover: string, server = 'url: "http://h"') =>
+  `servers:\n  a: { ${server}, tools: { t: { recover: ${recover} }, w: { effect: write } } }`
+const probe = (fields = 'tool: find', args = '\'{"a": call.key}\'', landed = "'size(result.items) > 0'") =>
+  `{ ${fields}, arguments: ${args}, landed: ${landed} }`
+
 const mistakes: ReadonlyArray<[text: string, words: string]> = [
   ['', 'holdfast.yaml:1:1: the configuration must be a mapping'],
   ['just text', '1:1: the configuration must be a mapping'],
@@ -87,9 +92,25 @@ const mistakes: ReadonlyArray<[text: string, words: string]> = [
   [`${small}agents: { a: { formerly: c, keyspace: d } }`, 'both say where the keys are'],
   ['servers:\n  a: { url: "http://h", formerly: b }\n  b: { url: "http://h" }', 'which is still a server here'],
   ['servers:\n  a: { url: "http://h", timeout: 25h }', '`timeout` is 25h (it may be 10ms to 24h)'],
+  [recovering('{}'), 'has neither `replay` nor `probe`'],
+  [recovering('{ replay: {} }'), 'must say one place for the key'],
+  [recovering('{ replay: { meta: a/b, header: X-Key } }'), 'must say one place for the key'],
+  [recovering('{ replay: { meta: a/b }, keeps: 20s }'), 'is not longer than the time-out of the tool'],
+  [recovering('{ replay: { header: Authorization } }'), 'names a header that means something else'],
+  [recovering('{ replay: { header: "a b" } }'), 'is not a header name'],
+  [recovering('{ replay: { meta: dev.holdfast/key } }'), 'names a field that means something else'],
+  [recovering('{ replay: { header: Idempotency-Key } }', 'command: [x]'), 'needs a server with `url`'],
+  [recovering(`{ keeps: 1h, probe: ${probe()} }`), 'there is no `replay`'],
+  [recovering(`{ probe: ${probe('tool: t')} }`), 'is the tool itself'],
+  [recovering(`{ probe: ${probe('tool: w')} }`), 'is a write here'],
+  [recovering(`{ probe: ${probe('tool: find, after: 29s')} }`), 'is shorter than the time-out of the tool'],
+  [recovering(`{ probe: ${probe(undefined, "'size(call.key)'")} }`), 'it gives int, not a map'],
+  [recovering(`{ probe: ${probe(undefined, '\'{"a": answer}\'')} }`), 'Unknown variable: answer'],
+  [recovering(`{ probe: ${probe(undefined, undefined, "'size(result.items)'")} }`), 'it gives int, not true or false'],
+  [recovering(`{ probe: ${probe()}, budget: { attempts: 0 } }`), 'must be a whole number, 1 to 100'],
   [
-    'servers:\n  a: { url: "http://h", tools: { t: { recover: { probe: {} } } } }',
-    'this version does not settle unknowns by itself',
+    'servers:\n  a: { url: "http://h", tools: { t: { effect: read, recover: { replay: { meta: a/b } } } } }',
+    'belongs to a write',
   ],
   [
     'servers:\n  a: { url: "http://h", tools: { t: { effect: write, audit: best-effort } } }',
@@ -139,6 +160,7 @@ test('defaults are filled in, a tool wins over its server, and unknown tools hav
     twins: 'allow',
     audit: 'required',
     ambiguous: undefined,
+    recover: undefined,
   } as const
   assert.deepEqual(toolSettings(config, 'pay', 'transfer'), {
     ...shared,
@@ -202,6 +224,7 @@ test('an agent has its own keyspace unless it is told another, or had another na
     roles: [],
     hostNamesKeys: true,
     readHistory: false,
+    mayResolve: false,
   })
   assert.equal(agentSettings(config, 'toString'), undefined)
 })

@@ -1,7 +1,7 @@
 /** The facts broker puts on record, built from what it decided. Pure. */
 import type { SubmitCommand, Caller } from '../../shared/call/command.ts'
 import type { AttemptId, OperationEvent } from '../../shared/call/decide.ts'
-import type { Operation } from '../../shared/call/operation.ts'
+import type { Operation, OperationState } from '../../shared/call/operation.ts'
 import type { Recovery } from '../../shared/call/recovery.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { type EventName, eventRecord, type HoldfastEvent } from '../../shared/events/event.ts'
@@ -165,6 +165,71 @@ export function queriedRecord(input: {
     key: input.key,
     callId: input.callId,
     code: 'not_found',
+  })
+}
+
+/** A person's word, in full: the event of the operation itself says the outcome. */
+export function resolvedRecord(input: {
+  command: SubmitCommand
+  operation: Operation
+  as: OperationState
+  reason: string
+  by: Caller
+  at: number
+  id: string
+}): NewRecord {
+  const { command, operation, as, reason, by, at, id } = input
+  return eventRecord({
+    type: 'call.resolved',
+    stream: `${operation.operationId}/resolved/${id}`,
+    sequence: 1,
+    time: iso(at),
+    source,
+    ...where(command),
+    ...callerFields(by),
+    resolvedBy: by.agent,
+    tool: command.tool,
+    key: command.key,
+    effect: 'write',
+    callId: operation.callId,
+    operationId: operation.operationId,
+    state: as,
+    epoch: operation.epoch,
+    round: operation.round,
+    reason,
+    evidence: 'person',
+  })
+}
+
+/** A look that was overtaken: what it says is evidence all the same. */
+export function overtakenLookRecord(input: {
+  command: SubmitCommand
+  operation: Operation
+  look: string
+  says: string
+  at: number
+  id: string
+}): NewRecord {
+  const { command, operation, look, says, at, id } = input
+  return eventRecord({
+    type: 'call.probed',
+    stream: `${operation.operationId}/look/${id}`,
+    sequence: 1,
+    time: iso(at),
+    source,
+    ...where(command),
+    agent: command.caller.agent,
+    conversation: command.caller.conversation,
+    tool: command.tool,
+    key: command.key,
+    effect: 'write',
+    callId: operation.callId,
+    operationId: operation.operationId,
+    state: operation.state,
+    epoch: operation.epoch,
+    round: operation.round,
+    look,
+    reason: says,
   })
 }
 

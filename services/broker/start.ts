@@ -12,6 +12,7 @@ import { createCommits } from './commits.ts'
 import { handleDelivery } from './intake.ts'
 import { createLanes } from './lanes.ts'
 import { brokerGroup, createOutcomes } from './outcomes.ts'
+import { resolveUnknown } from './resolve.ts'
 import { startOwner } from './owner.ts'
 import { startReady } from './queue.ts'
 import { repeat } from './repeat.ts'
@@ -137,7 +138,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     return stopped
   }
   return {
-    port: createOutcomes({ db, journal }),
+    port: createOutcomes({ db, journal, resolve: resolution => resolveUnknown(broker, resolution) }),
     ready: consumer.joined,
     counts: () => broker.lanes.counts(),
     stop,

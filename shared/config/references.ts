@@ -9,7 +9,6 @@ import { recoverProblems } from './recover-problems.ts'
 import { badName, isRecord, type Named, namedIn, type Path, type Text, textsIn, wrong } from './raw.ts'
 import { nameRules, reservedServers } from './schema.ts'
 
-
 /** @param value the parsed file @param values what placeholders stand for */
 export function referenceProblems(value: unknown, values: PlaceholderValues): Problem[] {
   const servers = namedIn(value, 'servers')

@@ -18,6 +18,7 @@ const context: WriteContext = {
   key: 'invoice-1042',
   keySource: 'argument',
   now: at + 1_000,
+  hasOutputSchema: false,
   canAnswer: () => false,
   serverInfo: { name: 'holdfast', version: '1' },
 }

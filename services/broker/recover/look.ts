@@ -3,11 +3,15 @@
  * anything follows from it, and what fails on the way says nothing about the change.
  */
 import type { Look } from '../../../shared/call/recovery.ts'
+import type { Operation } from '../../../shared/call/operation.ts'
 import type { Seen } from '../../../shared/call/seen.ts'
 import type { Broker, LookAbout, ToolRecovery } from '../deps.ts'
+import { overtakenLookRecord } from '../events.ts'
 import { recordOfHeld } from '../held.ts'
 import { move } from '../move.ts'
 import { isAnswerable } from '../../../shared/call/decide.ts'
+import { patiently } from '../patience.ts'
+import { rememberEvents } from '../sql/events.ts'
 import { cutWords } from '../sql/advance.ts'
 import type { Taken } from './recover.ts'
 
@@ -29,7 +33,25 @@ export async function look(broker: Broker, taken: Taken): Promise<void> {
       evidence: { kind: 'probe', says: found.says, raw: found.raw && cutWords(found.raw) },
     },
   )
-  if (moved && isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
+  if (!moved) return keepOvertaken(broker, taken, operation, found)
+  if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
+}
+
+/** Somebody else settled it, or sent it again, while this look was under way. */
+async function keepOvertaken(
+  broker: Broker,
+  { held: { command } }: Taken,
+  operation: Operation,
+  { look: saw, says }: Found,
+): Promise<void> {
+  const event = overtakenLookRecord({
+    ...{ command, operation, look: saw, says },
+    at: broker.clock.now(),
+    id: broker.ids.ulid(),
+  })
+  await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a look' }, () =>
+    rememberEvents(broker.db, [event]),
+  )
 }
 
 async function find(

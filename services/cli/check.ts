@@ -88,7 +88,8 @@ function recoveryOf(config: Config): Array<{ tool: string; does: string }> {
     const writes = Object.keys(tools).filter(tool => toolSettings(config, server, tool).effect !== 'read')
     const named = writes.map(tool => ({ tool: `${server}:${tool}`, does: recoveryWords(config, server, tool) }))
     // A name that no tool has: what is said of it holds for every tool that the file does not name.
-    const other = defaults.effect === 'read' ? [] : [{ tool: `${server}: others`, does: recoveryWords(config, server, '') }]
+    const other =
+      defaults.effect === 'read' ? [] : [{ tool: `${server}: others`, does: recoveryWords(config, server, '') }]
     return [...named, ...other]
   })
 }
@@ -100,7 +101,9 @@ function recoveryWords(config: Config, server: string, tool: string): string {
   const [place] = Object.entries(carrier ?? {})
   const steps = [
     ...(replay && place ? [`sent again with a key (${place.join(' ')}), for ${formatDuration(replay.keepsMs)}`] : []),
-    ...(look && probe ? [`${look.tool} looks for it${probe.consistent ? ', and proves that it is not there' : ''}`] : []),
+    ...(look && probe
+      ? [`${look.tool} looks for it${probe.consistent ? ', and proves that it is not there' : ''}`]
+      : []),
   ]
   return `${steps.join('; ')}; at most ${attempts} times each, for ${formatDuration(timeMs)}`
 }

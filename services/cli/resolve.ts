@@ -31,7 +31,10 @@ The key's agent needs a role with resolve: true; the key of a single node's data
     const answer = await readAnswer(response)
     if (!response.ok) return failed(refusalOf(response, answer))
     if (input.options.json) shell.out(`${text.trim()}\n`)
-    else shell.out(`${cell(answer.server)}:${cell(answer.tool)} ${cell(answer.key)} is ${cell(answer.state)}.\n${textIn(answer, 'next') ?? ''}\n`)
+    else
+      shell.out(
+        `${cell(answer.server)}:${cell(answer.tool)} ${cell(answer.key)} is ${cell(answer.state)}.\n${textIn(answer, 'next') ?? ''}\n`,
+      )
     return done
   },
 }

@@ -38,15 +38,20 @@ function tell(shell: Shell, answer: Entry): void {
   shell.out(list.length === 1 ? '1 is unknown.\n' : `${list.length} are unknown.\n`)
   for (const entry of list) shell.out(`\n${describe(entry)}`)
   const last = list.at(-1)
-  if (answer.truncated === true && last) shell.out(`\nThere are more: holdfast unknowns --after ${cell(last.operationId)}\n`)
-  if (list.length > 0) shell.out('\nTo settle one: holdfast resolve <callId> --as succeeded|failed|not_executed --reason "…"\n')
+  if (answer.truncated === true && last)
+    shell.out(`\nThere are more: holdfast unknowns --after ${cell(last.operationId)}\n`)
+  if (list.length > 0)
+    shell.out('\nTo settle one: holdfast resolve <callId> --as succeeded|failed|not_executed --reason "…"\n')
 }
 
 /** One unknown: the call, what was tried and seen, and what comes next. */
 function describe(entry: Entry): string {
   const names = ['key', 'agent', 'conversation', 'code', 'firstSeenAt', 'unknownSince', 'attempts', 'said'] as const
   const rows = names.flatMap(name => (cell(entry[name]) === '' ? [] : [[`  ${name}`, cell(entry[name])]]))
-  const evidence = entriesOf(entry.evidence).map(({ at, kind, says }) => ['  seen', `${cell(at)} ${cell(kind)}: ${cell(says)}`])
+  const evidence = entriesOf(entry.evidence).map(({ at, kind, says }) => [
+    '  seen',
+    `${cell(at)} ${cell(kind)}: ${cell(says)}`,
+  ])
   return `${cell(entry.callId)}  ${cell(entry.server)}:${cell(entry.tool)}\n${table([...rows, ...evidence, ['  next', nextOf(entry)]])}`
 }
 

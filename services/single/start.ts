@@ -29,7 +29,7 @@ import { readLiveScopes } from '../broker/sql/outcomes.ts'
 import { repeat } from '../broker/repeat.ts'
 import { startBroker } from '../broker/start.ts'
 import { startFront } from '../front/start.ts'
-import { lockDataFolder, readSecret, writePrivate } from './data-folder.ts'
+import { lockDataFolder, readOlderSecrets, readSecret, writePrivate } from './data-folder.ts'
 import { createIds } from './ids.ts'
 import { recordStart } from './lifecycle.ts'
 import { onPort } from './port-holder.ts'
@@ -138,6 +138,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       ids,
       log,
       events: { secret, maxArgumentsBytes: 256 * 1024 },
+      olderSecrets: readOlderSecrets(dataDir),
       reply: (_, replies) => deliver(replies),
     },
     { alone: true, rememberMs: 2 * keepCommandsMs },

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { ToolRecovery, ToolRules } from '../../services/broker/deps.ts'
 import type { Seen } from '../../shared/call/seen.ts'
-import { done, eventually, hang, type Lab, lost, openLab, outcome, told } from '../helpers/broker.ts'
+import { done, eventually, faulty, hang, type Lab, lost, openLab, outcome, told } from '../helpers/broker.ts'
 
 const minute = 60_000
 const replays: ToolRecovery = {
@@ -415,4 +415,91 @@ test('recovery takes no slot that a call wants', async () => {
   gates[1]?.open(done)
   await lab.rowIn('b', 'succeeded')
   await lab.check()
+})
+
+const word = (callId: string, as: 'succeeded' | 'failed' | 'not_executed') => ({
+  ...{ tenant: 'tenant', callId, as, reason: 'looked at the books', by: { agent: 'anna', credential: 'c1' } },
+})
+
+test('a person settles an unknown, on record with who and why, and a key closed so is never sent again', async () => {
+  await using lab = await openLab({ rules: rulesOf(replays), recoverMs: 60_000 })
+  const broker = await lab.start({ consume: false })
+  lab.upstream.plan('key', () => lost)
+  const command = lab.submitOf('key')
+  await broker.deliver(command)
+  await lab.rowIn('key', 'unknown')
+  const { port } = broker.running
+  const [listed] = await port.unknowns({ tenant: 'tenant', limit: 10 })
+  assert.equal(listed?.record.operation.callId, command.callId)
+  assert.deepEqual(await port.unknowns({ tenant: 'another', limit: 10 }), [])
+  assert.equal((await port.resolve({ ...word(command.callId, 'succeeded'), tenant: 'another' })).kind, 'no_such_call')
+  const resolved = await port.resolve(word(command.callId, 'not_executed'))
+  assert.equal(resolved.kind, 'resolved')
+  const row = await lab.rowIn('key', 'not_executed')
+  assert.deepEqual([row.evidence, row.reopenable], ['person', false])
+  const event = (await lab.events()).find(({ type }) => type === 'call.resolved')
+  assert.deepEqual(
+    [event?.data.resolvedBy, event?.data.reason, event?.data.state],
+    ['anna', 'looked at the books', 'not_executed'],
+  )
+  assert.equal((await port.resolve(word(command.callId, 'succeeded'))).kind, 'not_unknown')
+  const again = lab.submitOf('key')
+  await broker.deliver(again)
+  assert.equal(told(await lab.replyTo(again.callId)), 'replayed not_executed settled_not_executed')
+  assert.equal(lab.upstream.count('key'), 1)
+  assert.deepEqual(await keptRows(lab), [])
+  await lab.check()
+})
+
+test('of a person, a look and a late answer one settles it, and the others change nothing', async () => {
+  for (const first of ['person', 'look', 'late answer'] as const) {
+    await using lab = await openLab({ rules: rulesOf(probing(() => true, { lateWindowMs: 10_000 })), ...fast })
+    const broker = await lab.start({ consume: false })
+    let answerLook: (seen: Seen) => void = () => {}
+    lab.upstream.plan('find', () => new Promise<Seen>(resolve => (answerLook = resolve)))
+    const gate = lab.upstream.gate('key')
+    const command = lab.submitOf('key')
+    await broker.deliver(command)
+    await lab.upstream.sentTimes('find')
+    const moves = {
+      person: () => broker.running.port.resolve(word(command.callId, 'not_executed')),
+      look: async () => answerLook(done),
+      'late answer': async () => gate.open(done),
+    }
+    await moves[first]()
+    const row = await lab.rowIn('key', 'succeeded', 'not_executed')
+    for (const [name, move] of Object.entries(moves)) if (name !== first) await move()
+    const others = { person: 'call.resolved', look: 'call.probed', 'late answer': 'call.answered_late' }
+    for (const [name, type] of Object.entries(others))
+      if (name !== first && name !== 'person')
+        await eventually(
+          async () => (await lab.events()).find(event => event.type === type),
+          () => `${type} is missing after ${first}`,
+        )
+    const after = await lab.row('key')
+    assert.deepEqual([after?.state, after?.sequence], [row.state, row.sequence], first)
+    await lab.check()
+  }
+})
+
+test('what a lost COMMIT reply leaves open in a replay or a word is looked up, and done once', async () => {
+  for (const when of ['before', 'after'] as const) {
+    const fault = faulty([
+      { name: 'advance_beside', hit: 1, when },
+      { name: 'advance', hit: 2, when },
+    ])
+    await using lab = await openLab({ rules: rulesOf(replays), ...fast })
+    const broker = await lab.start({ consume: false, db: fault.db })
+    lab.upstream.plan(
+      'key',
+      () => lost,
+      () => done,
+    )
+    await broker.deliver(lab.submitOf('key'))
+    const row = await lab.rowIn('key', 'succeeded')
+    assert.equal(row.attempts, 2)
+    assert.ok(fault.struck.length > 0)
+    assert.equal(lab.upstream.count('key'), 2)
+    await lab.check(2)
+  }
 })

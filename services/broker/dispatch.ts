@@ -135,7 +135,7 @@ async function record(
     broker,
     held,
     (current, fenced) => ({
-      type: fenced || current.state !== 'executing' ? 'answer_late' : 'complete',
+      type: fenced || current.state !== 'executing' || current.attempts !== id.attempt ? 'answer_late' : 'complete',
       at: broker.clock.now(),
       ...id,
       verdict,

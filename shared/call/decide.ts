@@ -363,7 +363,10 @@ function withoutIntent(operation: Operation, stamp: Stamp, code: OutcomeCode): O
   return { type: 'not_executed', ...stamp, evidence: 'no_intent', code, reopenable: true }
 }
 
-/** The attempt that runs ended. After earlier ones without a definite end only a success can be told from it. */
+/**
+ * The attempt that runs ended. After earlier ones without a definite end only a success can be told from it; `failed` is
+ * said by an error that is here to be recorded, and by no other.
+ */
 function concluded(
   operation: Executing,
   stamp: Stamp,
@@ -375,7 +378,7 @@ function concluded(
   if (recovery === undefined) return definite(stamp, verdict, 'upstream')
   if (isEnough(verdict)) return definite(stamp, verdict, 'upstream_replay')
   const ended = withEnd(recovery, attempts, verdict.state)
-  if (joinOf(ended.tries) !== 'unknown') return joined(stamp, ended, verdict, 'upstream_replay')
+  if (joinOf(ended.tries) === verdict.state) return definite(stamp, verdict, 'upstream_replay')
   return lostAttempt({ ...operation, recovery: ended }, stamp, { code: recovery.code, open: false }, plan)
 }
 
@@ -389,7 +392,7 @@ function answeredLate(
   if (isEnough(verdict)) return definite(stamp, verdict, 'late_answer')
   if (recovery === undefined) return unlessLost(definite(stamp, verdict, 'late_answer'))
   const ended = withEnd(recovery, attempt, verdict.state)
-  if (joinOf(ended.tries) !== 'unknown') return unlessLost(joined(stamp, ended, verdict, 'late_answer'))
+  if (joinOf(ended.tries) === verdict.state) return unlessLost(definite(stamp, verdict, 'late_answer'))
   const isKnown = recovery.tries.find(each => each.attempt === attempt)?.ended === verdict.state
   return isKnown ? undefined : { type: 'attempt_ended', ...stamp, attempt, recovery: ended }
 }
@@ -415,17 +418,6 @@ function definite(stamp: Stamp, verdict: Definite, evidence: Evidence): Operatio
     case 'awaiting_input':
       return { type: 'input_required', ...stamp, requestStateHash: requestStateHash(verdict.requestState) }
   }
-}
-
-/** Every attempt ended definitely, none with success: the last verdict says it, unless it is that its own was not sent. */
-function joined(
-  stamp: Stamp,
-  { tries }: Recovery,
-  verdict: Exclude<Definite, { state: 'succeeded' | 'awaiting_input' }>,
-  evidence: Evidence,
-): OperationEvent {
-  if (joinOf(tries) === verdict.state) return definite(stamp, verdict, evidence)
-  return { type: 'failed', ...stamp, evidence, code: 'upstream_error' }
 }
 
 /** No definite end of the attempt that runs: unknown, and what recovery does next. */

@@ -11,8 +11,8 @@ export type RecoveryStep = 'replay' | 'probe'
 
 /** What the configuration says of a tool, in milliseconds. */
 export type RecoveryPlan = {
-  /** The server honours keys, and keeps each for this long. */
-  readonly replay?: { readonly keepsMs: number } | undefined
+  /** The server honours keys, and keeps each for this long. The pause before the first replay doubles. */
+  readonly replay?: { readonly keepsMs: number; readonly pauseMs: number } | undefined
   readonly probe?:
     | {
         /** The quiet time before a look: after it became unknown, and after the last request of ours can have ended. */
@@ -61,7 +61,6 @@ export type Recovery = {
 /** A single look may meet a replica that is behind, or a request that is just being carried out. */
 export const leastLooks = 2
 
-const firstReplayPauseMs = 1_000
 const longestReplayPauseMs = 5 * 60_000
 const longestLookPauseMs = 60 * 60_000
 
@@ -189,7 +188,7 @@ const isPossible = (plan: RecoveryPlan, { without }: Recovery): boolean =>
   (plan.probe !== undefined && !without?.includes('probe'))
 
 function nextReplay(plan: RecoveryPlan, recovery: Recovery): Recovery['next'] {
-  const pauseMs = backoff(firstReplayPauseMs, recovery.tries.length - 1, longestReplayPauseMs)
+  const pauseMs = backoff(plan.replay?.pauseMs ?? 0, recovery.tries.length - 1, longestReplayPauseMs)
   const at = recovery.triedAt + pauseMs
   return mayReplay(plan, recovery, at) ? { step: 'replay', at } : undefined
 }

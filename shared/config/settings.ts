@@ -57,7 +57,7 @@ export function recoverySettings(config: Config, server: string, tool: string) {
     attempts: budget.attempts,
     timeMs: budget.time,
     carrier: replay && carrierOf(replay),
-    replay: replay && { keepsMs: keeps ?? parseDuration(recoveryDefaults.keeps) ?? 0 },
+    replay: replay && { keepsMs: keeps ?? parseDuration(recoveryDefaults.keeps) ?? 0, pauseMs: replayPauseMs },
     inject: probe?.inject,
     probe: probe && { afterMs: probe.after ?? timeoutMs, everyMs: probe.every, consistent: probe.consistent },
     look: probe && {
@@ -68,6 +68,9 @@ export function recoverySettings(config: Config, server: string, tool: string) {
     },
   }
 }
+/** Long enough for a server that was just started again to be there. */
+const replayPauseMs = 1_000
+
 export type RecoverySettings = NonNullable<ReturnType<typeof recoverySettings>>
 
 const unusable = () => ({ problem: 'the expression could not be compiled' })

@@ -12,7 +12,7 @@ const replays: ToolRecovery = {
   timeoutMs: 100,
   lateWindowMs: 10_000,
   carrier: { meta: 'example.com/key' },
-  replay: { keepsMs: 60 * minute },
+  replay: { keepsMs: 60 * minute, pauseMs: 1_000 },
 }
 
 /** A server whose records can be asked for; `there` says what a look finds. */

@@ -78,7 +78,7 @@ const settle = (as: 'succeeded' | 'failed' | 'not_executed'): Command => ({
 })
 const timeOut: Command = { type: 'time_out', at, epoch: 1, round: 1, attempt: 1 }
 const plan: RecoveryPlan = {
-  replay: { keepsMs: 86_400_000 },
+  replay: { keepsMs: 86_400_000, pauseMs: 1_000 },
   probe: { afterMs: 1, everyMs: 1, consistent: true },
   attempts: 5,
   timeMs: 86_400_000,
@@ -648,7 +648,7 @@ test('a late answer counts while a replay runs: a success settles, an error wait
     verdict,
   })
   assert.equal(end(half, complete({ state: 'failed', code: 'upstream_error' }))?.state, 'failed')
-  assert.equal(end(half, complete({ state: 'not_executed', code: 'not_sent' }))?.state, 'failed')
+  assert.equal(end(half, complete({ state: 'not_executed', code: 'not_sent' }))?.state, 'unknown')
   assert.equal(end(running, complete({ state: 'failed', code: 'upstream_error' }))?.state, 'unknown')
   assert.equal(end(running, complete({ state: 'not_executed', code: 'not_sent' }))?.state, 'unknown')
 })

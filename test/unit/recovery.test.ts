@@ -19,7 +19,7 @@ const hour = 60 * minute
 const at = Date.parse('2026-11-21T10:00:00Z')
 const base = { attempts: 8, timeMs: hour, timeoutMs: 30_000, lateWindowMs: 10 * minute }
 const probing: RecoveryPlan = { ...base, probe: { afterMs: 30_000, everyMs: 30_000, consistent: true } }
-const replaying: RecoveryPlan = { ...base, replay: { keepsMs: 24 * hour } }
+const replaying: RecoveryPlan = { ...base, replay: { keepsMs: 24 * hour, pauseMs: 1_000 } }
 const both: RecoveryPlan = { ...probing, ...replaying }
 
 const lost = (plan: RecoveryPlan, open = false): Recovery =>
@@ -95,7 +95,7 @@ test('a replay comes soon, again with a pause that doubles, and never when the s
   }
   assert.deepEqual(pauses, [1, 2, 4, 8, 16, 32, 64, 128])
   assert.equal(recovery.over, 'budget')
-  const forgetful = { ...replaying, replay: { keepsMs: 90_000 } }
+  const forgetful = { ...replaying, replay: { keepsMs: 90_000, pauseMs: 1_000 } }
   assert.equal(mayReplay(forgetful, lost(forgetful), at + 30_000), true)
   assert.equal(mayReplay(forgetful, lost(forgetful), at + 30_001), false)
   assert.equal(replayBefore(forgetful, lost(forgetful)), at + 30_000)

@@ -20,10 +20,12 @@ import { createDatabaseClock } from '../shared/postgres/clock.ts'
 import { startEmbeddedPostgres } from '../shared/postgres/embedded.ts'
 import { migrate } from '../shared/postgres/migrate.ts'
 import { byKeySettings, createPool } from '../shared/postgres/pool.ts'
+import { startTelemetry } from '../shared/telemetry/telemetry.ts'
 import { auditDefaults } from '../services/audit/config.ts'
 import { start as startAudit } from '../services/audit/start.ts'
 import { startBroker } from '../services/broker/start.ts'
-import { createIds } from '../services/single/ids.ts'
+import { openListener } from '../shared/internal/listener.ts'
+import { createIds } from '../shared/process/ids.ts'
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '4' }, rounds: { type: 'string', default: '3' } },
@@ -134,14 +136,19 @@ async function openHoldfast() {
   const databaseClock = createDatabaseClock(pool)
   await databaseClock.sync()
   const clock = { now: () => Math.floor(databaseClock.now()) }
-  const journal = await createPostgresJournal({ url: postgres.url, log, topics: Object.values(topics) })
-  const relay = createOutboxRelay({ journal, log })
+  // Watched as in the program: what that costs is part of what is measured.
+  const telemetry = await startTelemetry({ variables: {}, host: '127.0.0.1', token: undefined, log })
+  const [front, watch] = [telemetry.front(), telemetry.broker()]
+  const opened = await createPostgresJournal({ url: postgres.url, log, topics: Object.values(topics) })
+  const journal = front.journal(opened)
+  const relay = createOutboxRelay({ journal: watch.relay(opened), log })
   relay.start()
   const ids = createIds()
   const waiting = new Map<string, (reply: Reply) => void>()
   const broker = await startBroker({
     db: pool,
-    journal,
+    journal: opened,
+    telemetry: watch,
     upstreams: { dispatch: async () => ({ kind: 'result', raw: noopResult, isError: false }) },
     settings: {
       serverOf: scope => scope,
@@ -157,9 +164,12 @@ async function openHoldfast() {
     },
   })
   await broker.ready
+  const listener = await openListener({ host: '127.0.0.1', port: 0, needs: [], log })
   const audit = await startAudit({
-    config: { ...auditDefaults, port: 0 },
-    journal,
+    config: auditDefaults,
+    listener,
+    journal: opened,
+    telemetry: telemetry.audit(),
     clickhouse: { path: join(folder, 'history') },
     authenticate: async () => ({ agent: 'bench', tenant: 'default', readHistory: true }),
     log,
@@ -216,6 +226,7 @@ async function openHoldfast() {
       await broker.stop()
       await relay.stop()
       await audit.stop()
+      await listener.close()
       await journal.close()
       databaseClock.stop()
     },

@@ -2,11 +2,13 @@
  * Prints the pages that are made from the code: `node --import tsx infra/docs/generate.ts` writes them into docs/.
  * A unit test fails while a committed page differs from what this prints.
  */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { renderConcepts } from './concepts.ts'
 import { renderConfiguration } from './configuration.ts'
 import { renderErrors } from './errors.ts'
+import { renderKafka } from './kafka.ts'
+import { withMetrics } from './metrics.ts'
 
 export type Page = { readonly path: string; readonly render: () => string }
 
@@ -19,6 +21,8 @@ export const pages: readonly Page[] = [
   page('concepts.md', renderConcepts),
   page('configuration.md', renderConfiguration),
   page('errors.md', renderErrors),
+  page('kafka.md', renderKafka),
+  page('operators.md', () => withMetrics(readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8'))),
 ]
 
 if (process.argv[1] === fileURLToPath(import.meta.url))

@@ -1,4 +1,4 @@
-/** Where the audit service listens and where its stores are. Everything else about it has one good value. */
+/** Where the audit service's store is. Everything else about it has one good value. */
 import { join } from 'node:path'
 import type { ClickhouseAt } from '../../shared/clickhouse/connect.ts'
 import type { ReadLimits } from '../../shared/clickhouse/reader.ts'
@@ -6,9 +6,6 @@ import type { Environment } from '../../shared/config/environment.ts'
 import { type SinkOptions, sinkDefaults } from './sink/sink.ts'
 
 export type AuditConfig = {
-  readonly host: string
-  /** 0 for any free one. */
-  readonly port: number
   readonly sink: SinkOptions
   /** Of one query of an agent or a person. */
   readonly limits: ReadLimits
@@ -17,20 +14,11 @@ export type AuditConfig = {
 }
 
 export const auditDefaults: AuditConfig = {
-  host: '127.0.0.1',
-  port: 8090,
   sink: sinkDefaults,
   // 16 MiB of answer stall the event loop about 40 ms over the embedded engine; larger ones are read in pages.
   limits: { seconds: 30, memoryBytes: 268_435_456, resultRows: 100_000, resultBytes: 16_777_216 },
   queries: { running: 2, waiting: 32 },
 }
-
-/** What the environment says about this service, on top of the defaults. */
-export const auditConfig = ({ host, auditPort }: Pick<Environment, 'host' | 'auditPort'>): AuditConfig => ({
-  ...auditDefaults,
-  host,
-  port: auditPort,
-})
 
 /** The history's store: `CLICKHOUSE_URL` with its other users, else a folder of the data folder for the embedded engine. */
 export function clickhouseAt(

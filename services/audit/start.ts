@@ -1,8 +1,12 @@
 /** Starts the audit service: the sink from the journal to the history, and the SQL endpoint. The only place that builds its clients. */
 import { type Clickhouse, type ClickhouseAt, connectClickhouse } from '../../shared/clickhouse/connect.ts'
+import type { Listener } from '../../shared/internal/listener.ts'
+import { serveMetrics } from '../../shared/internal/metrics.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { AuditTelemetry } from '../../shared/telemetry/audit.ts'
+import { silentAudit } from '../../shared/telemetry/silent.ts'
 import type { AuditConfig } from './config.ts'
-import { startHttp } from './http.ts'
+import { sqlHandler } from './http.ts'
 import type { Log } from './log.ts'
 import { historyOf } from './sink/history.ts'
 import { type Sink, startSink } from './sink/sink.ts'
@@ -11,16 +15,19 @@ import type { Authenticate } from './sql/run.ts'
 
 export type AuditInput = {
   readonly config: AuditConfig
-  /** Stays the caller's to close. */
+  /** Where it is asked. Listener and journal stay the caller's to close. */
+  readonly listener: Listener
   readonly journal: Journal
   /** Opened here and closed here. */
   readonly clickhouse: ClickhouseAt
   readonly authenticate: Authenticate
   readonly log: Log
+  /** Default: nobody watches. */
+  readonly telemetry?: AuditTelemetry
 }
 
 export type Audit = {
-  /** Of the SQL endpoint. */
+  /** Of the SQL endpoint: the listener's. */
   readonly url: string
   /** Resolves when rows are written and questions are answered; rejects with the reason why not. */
   ready(): Promise<void>
@@ -33,9 +40,11 @@ export type Audit = {
 }
 
 /**
- * @throws ConfigError, UnavailableError as `connectClickhouse` does; the port in use as Node's own error
+ * @throws ConfigError, UnavailableError as `connectClickhouse` does
  */
-export async function start({ config, journal, clickhouse: at, authenticate, log }: AuditInput): Promise<Audit> {
+export async function start(input: AuditInput): Promise<Audit> {
+  const { config, listener, clickhouse: at, authenticate, log, telemetry = silentAudit } = input
+  const journal = telemetry.journal(input.journal)
   const closers: (() => Promise<void>)[] = []
   const close = async () => {
     for (let closer = closers.pop(); closer; closer = closers.pop()) await closer()
@@ -43,25 +52,31 @@ export async function start({ config, journal, clickhouse: at, authenticate, log
   try {
     const clickhouse = await connectClickhouse(at)
     closers.push(() => clickhouse.close())
-    const sink = await startSink({ journal, history: historyOf(clickhouse), log }, config.sink)
+    const sink = await startSink({ journal, history: telemetry.history(historyOf(clickhouse)), log }, config.sink)
     closers.push(() => sink.stop())
-    const ready = () => readiness(clickhouse, sink)
-    const http = await startHttp(
-      { clickhouse, gate: createGate(config.queries), limits: config.limits, authenticate, ready, log },
-      config,
-    )
-    closers.push(() => http.close())
+    telemetry.reads({
+      failing: () => sink.failing() !== undefined,
+      lag: () => sink.lag(),
+      ping: () => clickhouse.ping(),
+    })
+    const { needs } = listener
+    needs.check('clickhouse', () => clickhouse.ping())
+    needs.check('history', async () => {
+      const failure = sink.failing()
+      if (failure !== undefined) throw new Error(`it takes no rows: ${failure}`)
+    })
+    const gate = createGate(config.queries)
+    listener.serve('/', sqlHandler({ clickhouse, gate, limits: config.limits, authenticate, log }))
+    serveMetrics(listener, telemetry.exposition)
+    closers.push(async () => {
+      listener.drain()
+      await listener.idle(config.limits.seconds * 1000)
+    })
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= close())
-    return { url: http.url, ready, clickhouse, sink, stop, [Symbol.asyncDispose]: stop }
+    return { url: listener.url, ready: () => needs.ready(), clickhouse, sink, stop, [Symbol.asyncDispose]: stop }
   } catch (error) {
     await close()
     throw error
   }
-}
-
-async function readiness(clickhouse: Clickhouse, sink: Sink): Promise<void> {
-  await clickhouse.ping()
-  const failure = sink.failing()
-  if (failure !== undefined) throw new Error(`the history takes no rows: ${failure}`)
 }

@@ -37,4 +37,4 @@ async function claimOrSplit(
 }
 
 /** SQLSTATE 22, data exception, and 54, limit exceeded: refused for what it carried, and nothing of it was done. */
-const isDataError = (error: unknown): boolean => /^(22|54)/.test((error as { code?: string }).code ?? '')
+export const isDataError = (error: unknown): boolean => /^(22|54)/.test((error as { code?: string }).code ?? '')

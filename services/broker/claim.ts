@@ -118,6 +118,7 @@ function claimOf(
 export function begin(broker: Broker, held: Held, slot: Slot): void {
   const { command, operation } = held
   const { server, callId, replyTo } = command
+  broker.telemetry.moved(command, operation)
   broker.held.set(operation.operationId, held)
   broker.waiting.add(operation.operationId, { callId, replyTo, how: 'own' })
   if (operation.state === 'executing') return void dispatch(broker, held)

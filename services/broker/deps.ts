@@ -4,6 +4,7 @@ import type { Caller } from '../../shared/call/command.ts'
 import type { Keying } from '../../shared/call/keyed.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
 import type { Claimed } from './claim-batch.ts'
 import type { EventContext } from './events.ts'
 import type { Held } from './held.ts'
@@ -85,6 +86,7 @@ export type Broker = {
   readonly waiting: Waiting
   readonly events: EventContext
   readonly seal: Seal
+  readonly telemetry: BrokerTelemetry
   /** Operations this process may act on, by id. */
   readonly held: Map<string, Held>
   /** Commands that are being handled: their rows may be committed before this process knows it. */

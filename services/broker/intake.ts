@@ -2,7 +2,7 @@
  * Commands in the order the journal gives them. When this resolves every command of the delivery has been handled
  * durably and its offset may be committed; what cannot be read goes to `holdfast.rejected` and never blocks what comes behind it.
  */
-import { type CallCommand, readCommand, type SubmitCommand } from '../../shared/call/command.ts'
+import { type CallCommand, readCommand, type SubmitCommand, withTraceOf } from '../../shared/call/command.ts'
 import type { Delivery, JournalRecord } from '../../shared/journal/port.ts'
 import { answerAsk } from './ask.ts'
 import { cancelCall } from './cancel.ts'
@@ -25,7 +25,7 @@ async function readAll(broker: Broker, delivery: Delivery): Promise<CallCommand[
   for (const record of delivery.records) {
     const read = readCommand(record.value)
     const reason = 'command' in read ? problemOf(read.command) : read.reason
-    if ('command' in read && reason === undefined) commands.push(read.command)
+    if ('command' in read && reason === undefined) commands.push(withTraceOf(read.command, record.headers))
     else
       await reject(
         broker,

@@ -191,6 +191,7 @@ async function join(
   )
   // Somebody else handled this very call meanwhile: what they did is what is told (I5).
   if (!remembered) return 'again'
+  broker.telemetry.joined({ callId, server: command.server, operation, how, code })
   if (how === 'attached') await afterAttaching(broker, operation)
   else broker.waiting.tell(replyTo, { kind: 'outcome', callId, how, ...(code && { code: code as never }), record })
   return 'handled'

@@ -50,16 +50,22 @@ export async function move(
     const tried = await tryAdvance(broker, held, next, event, options)
     if (tried === 'moved') {
       held.operation = next
+      broker.telemetry.moved(held.command, next)
       return { operation: next, moved: true }
     }
     if (tried === 'doubtful') doubted += 1
     const stands = await lookAgain(broker, held)
+    // Lost in a failover, and the key is held by another call: there is nothing left to move.
+    if (stands === undefined) return { operation: held.operation, moved: false }
     // After a lost COMMIT reply the row may hold exactly what we meant to write: then it is done. Also when it was
     // committed only after we had looked and tried again.
     const isOurs = doubted > 0 && isSame(stands, next)
     const isUntouched = stands.sequence === held.operation.sequence
     held.operation = stands
-    if (isOurs) return { operation: stands, moved: true }
+    if (isOurs) {
+      broker.telemetry.moved(held.command, stands)
+      return { operation: stands, moved: true }
+    }
     // An intent that was refused (lease, dispatchBy, cancel) stays refused: the caller decides what that means.
     if (options.intentBefore !== undefined && tried === 'refused') return { operation: stands, moved: false }
     fenced = !isUntouched
@@ -147,10 +153,10 @@ const replayEvidence = (
   raw: answer && cutWords(answer.raw),
 })
 
-async function lookAgain(broker: Broker, held: Held): Promise<Operation> {
+async function lookAgain(broker: Broker, held: Held): Promise<Operation | undefined> {
   const { operationId } = held.operation
   const row = await patiently({ log: broker.log, signal: broker.stopping, doing: 'reading an operation again' }, () =>
     readById(broker.db, operationId),
   )
-  return (row && operationOf(row)) ?? held.operation
+  return row && operationOf(row)
 }

@@ -4,6 +4,7 @@
  * current id: it is taken before each renewal is asked for, so it is always earlier than the lease's end.
  */
 import type { Logger } from 'pino'
+import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
 import { enterOwner, endOwner, renewOwner } from './sql/owners.ts'
 import type { Queryable } from './sql/row.ts'
 
@@ -16,7 +17,13 @@ export type Owner = {
   stop(): Promise<void>
 }
 
-type Deps = { db: Queryable; ids: { ulid(): string }; monotonic: () => number; log: Logger }
+type Deps = {
+  db: Queryable
+  ids: { ulid(): string }
+  monotonic: () => number
+  log: Logger
+  telemetry: Pick<BrokerTelemetry, 'leaseLost' | 'renewalFailed'>
+}
 
 export async function startOwner(deps: Deps, { leaseMs }: { leaseMs: number }): Promise<Owner> {
   let id = ''
@@ -41,6 +48,7 @@ export async function startOwner(deps: Deps, { leaseMs }: { leaseMs: number }): 
       deadline = deadlineFrom(asked)
       return
     }
+    deps.telemetry.leaseLost()
     deps.log.warn({ owner: id }, 'the lease was lost; what it held is left to the sweep and a new owner id is taken')
     await enter()
   }
@@ -54,7 +62,10 @@ export async function startOwner(deps: Deps, { leaseMs }: { leaseMs: number }): 
 
   await enter()
   const timer = setInterval(() => {
-    renewOnce().catch(error => deps.log.warn({ err: error }, 'the lease could not be renewed; will try again'))
+    renewOnce().catch(error => {
+      deps.telemetry.renewalFailed()
+      deps.log.warn({ err: error }, 'the lease could not be renewed; will try again')
+    })
   }, leaseMs / 4)
 
   return {

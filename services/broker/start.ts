@@ -5,6 +5,8 @@ import type { BrokerPort, ReplyPort } from '../../shared/call/broker-port.ts'
 import { waitForDispatches, warnOfCallsLeft } from './drain.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import { topics } from '../../shared/journal/topics.ts'
+import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
+import { silentBroker } from '../../shared/telemetry/silent.ts'
 import { claimBatch } from './claim-batch.ts'
 import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
@@ -13,10 +15,13 @@ import { handleDelivery } from './intake.ts'
 import { createLanes } from './lanes.ts'
 import { brokerGroup, createOutcomes } from './outcomes.ts'
 import { resolveUnknown } from './resolve.ts'
+import { keepComplete } from './lineage/complete.ts'
+import { declareOlderCopy } from './lineage/older-copy.ts'
 import { startOwner } from './owner.ts'
 import { startReady } from './queue.ts'
 import { repeat } from './repeat.ts'
 import { advanceOperations } from './sql/advance.ts'
+import { readBacklog } from './sql/backlog.ts'
 import { rememberJoins } from './sql/joins.ts'
 import { endOtherOwners, forgetOwners } from './sql/owners.ts'
 import { startRecovery } from './recover/recover.ts'
@@ -40,6 +45,8 @@ export type BrokerOptions = {
   readonly recoverMs?: number
   /** How long a step of recovery is one broker's alone; longer than most looks at a server take. */
   readonly recoverLeaseMs?: number
+  /** After a failover, how far before the last commit that surely survived the journal is read back. */
+  readonly windowMs?: number
 }
 
 export type BrokerDeps = {
@@ -55,6 +62,8 @@ export type BrokerDeps = {
   readonly reply: ReplyPort
   /** Secrets that were in use before: what was sealed with them can still be read. */
   readonly olderSecrets?: readonly string[]
+  /** Default: nobody watches. */
+  readonly telemetry?: BrokerTelemetry
 }
 
 export type RunningBroker = {
@@ -69,23 +78,34 @@ export type RunningBroker = {
 /** At most this much is handled twice after a crash, and `not_found` by a callId waits this much longer. */
 const commitPauseMs = 100
 
+const minute = 60_000
 const day = 24 * 60 * 60 * 1000
 const batches = { maxItems: 256, maxInFlight: 2 }
 
 export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {}): Promise<RunningBroker> {
   const { leaseMs = 10_000, sweepMs = 1_000, alone = false, graceMs = 3_000, rememberMs = 14 * day } = options
   const { recoverMs = 250, recoverLeaseMs = 60_000 } = options
-  const { db, journal, log } = deps
+  const { windowMs = 15 * minute } = options
+  const { db, log, telemetry = silentBroker } = deps
+  const journal = telemetry.journal(deps.journal)
   const closers: Array<() => Promise<void>> = []
   const stopping = new AbortController()
   const monotonic = () => performance.now()
 
-  const owner = await startOwner({ db, ids: deps.ids, monotonic, log }, { leaseMs })
+  await declareOlderCopy(deps)
+  await keepComplete(deps, windowMs)
+  const owner = await startOwner({ db, ids: deps.ids, monotonic, log, telemetry }, { leaseMs })
   closers.push(() => owner.stop())
+  const closeAll = async () => {
+    for (const close of closers.toReversed()) await close()
+  }
   if (alone) await endOtherOwners(db, owner.id())
 
   const broker: Broker = {
     ...deps,
+    journal,
+    upstreams: telemetry.upstreams(deps.upstreams),
+    telemetry,
     owner,
     monotonic,
     lanes: createLanes(deps.settings.lane),
@@ -94,9 +114,18 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     seal: createSeal(deps.events.secret, deps.olderSecrets),
     handling: new Set(),
     slotFreed: server => startReady(broker, server),
-    claims: createBatcher(claims => claimBatch(db, owner.id(), claims), batches),
-    advances: createBatcher(advances => advanceOperations(db, advances), batches),
-    joins: createBatcher(joins => rememberJoins(db, joins), batches),
+    claims: createBatcher(
+      telemetry.batch('claim', claims => claimBatch(db, owner.id(), claims)),
+      batches,
+    ),
+    advances: createBatcher(
+      telemetry.batch('advance', advances => advanceOperations(db, advances)),
+      batches,
+    ),
+    joins: createBatcher(
+      telemetry.batch('join', joins => rememberJoins(db, joins)),
+      batches,
+    ),
     stopping: stopping.signal,
   }
 
@@ -105,6 +134,10 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     stopping.abort()
     warnOfCallsLeft(broker)
   })
+  const completing = repeat({ log, doing: 'completing operations after a failover' }, sweepMs, () =>
+    keepComplete(deps, windowMs),
+  )
+  closers.push(() => completing.stop())
   const sweeping = repeat({ log, doing: 'sweeping' }, sweepMs, () => sweep(broker))
   closers.push(() => sweeping.stop())
   const recovery = startRecovery(broker, { pauseMs: recoverMs, leaseMs: recoverLeaseMs })
@@ -114,7 +147,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   const commits = createCommits(commitPauseMs, error =>
     log.warn({ err: error }, 'offsets could not be committed; the commands are looked up again'),
   )
-  const consumer = await journal.consume({
+  const consuming = journal.consume({
     group: brokerGroup,
     topics: [topics.calls.name],
     maxRecords: batches.maxItems,
@@ -125,14 +158,28 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     onRevoked: (_, partition) => commits.flush(partition),
     onError: error => log.warn({ err: error }, 'the journal could not be read; trying again'),
   })
+  const consumer = await consuming.catch(async error => {
+    stopping.abort()
+    await closeAll()
+    throw error
+  })
   closers.push(() => consumer.stop())
+  let isJoined = false
+  void consumer.joined.then(() => (isJoined = true))
+  telemetry.reads({
+    lanes: () => broker.lanes.counts(),
+    limits: deps.settings.lane,
+    ready: () => isJoined && !stopping.signal.aborted && monotonic() < owner.deadline(owner.id()),
+    lag: () => journal.lag(brokerGroup, topics.calls.name),
+    backlog: () => readBacklog(db),
+  })
 
   let stopped: Promise<void> | undefined
   const stop = () => {
     stopped ??= (async () => {
       // Whoever waits for a database that is away would wait for ever.
       const limit = setTimeout(() => stopping.abort(), graceMs)
-      for (const close of closers.toReversed()) await close()
+      await closeAll()
       clearTimeout(limit)
     })()
     return stopped

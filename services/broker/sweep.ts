@@ -39,15 +39,18 @@ async function end(broker: Broker, row: OperationRow): Promise<void> {
     operationId: row.operation_id,
     expectedSequence: operation.sequence,
     changing: changingOf(next, row.retention_ms),
-    event: transitionRecord(broker.events, { event, operation: next, command: commandOf(row), opens: false }),
+    event: transitionRecord(broker.events, { event, operation: next, command: commandOfRow(row), opens: false }),
     beside: recovery && !isKept(next) ? { drop: true } : undefined,
   })
-  if (moved) broker.log.warn({ operation: row.operation_id, was: operation.state, is: next.state }, 'swept')
+  if (moved) {
+    broker.telemetry.moved(row, next)
+    broker.log.warn({ operation: row.operation_id, was: operation.state, is: next.state }, 'swept')
+  }
   await tellFromRecord(broker, row.operation_id)
 }
 
 /** As much of the command as the row remembers: enough for an event that does not open a try. */
-export const commandOf = (row: OperationRow): SubmitCommand => ({
+export const commandOfRow = (row: OperationRow): SubmitCommand => ({
   type: 'submit',
   callId: row.call_id,
   tenant: row.tenant,

@@ -3,11 +3,11 @@ import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts
 import { recoverySettings, toolSettings } from '../../shared/config/settings.ts'
 import { formatDuration } from '../../shared/config/units.ts'
 import { secretsIn } from '../../shared/config/placeholders.ts'
+import { loadWithoutSecrets } from '../../shared/config/without-secrets.ts'
 import { ConfigError } from '../../shared/errors.ts'
 import { type Arguments, type Command, done, type Ended, failed, misused, printJson, type Shell } from './command.ts'
 import { dataFolder } from './running.ts'
 import { table } from './table.ts'
-import { loadWithoutSecrets } from './without-secrets.ts'
 
 export const check: Command = {
   name: 'check',
@@ -29,7 +29,7 @@ Exit code 1 when there is a problem.`,
     }
     const load = () =>
       input.options['without-secrets']
-        ? loadWithoutSecrets(shell, path)
+        ? loadWithoutSecrets({ path, env: shell.env, dataDir: dataFolder(shell) })
         : loadConfig({ path, env: shell.env, dataDir: dataFolder(shell) })
     const config = attempt(load, collect)
     attempt(() => readEnvironment(shell.env), collect)

@@ -2,6 +2,7 @@ import { findConfig } from '../../shared/config/load.ts'
 import { suggestion } from '../../shared/config/nearest.ts'
 import { agentSettings } from '../../shared/config/settings.ts'
 import { parseDuration } from '../../shared/config/units.ts'
+import { loadWithoutSecrets } from '../../shared/config/without-secrets.ts'
 import { createKey, listKeys, revokeKey } from '../../shared/policy/keys.ts'
 import {
   type Arguments,
@@ -15,8 +16,8 @@ import {
   textOption,
 } from './command.ts'
 import { withDatabase } from './database.ts'
+import { dataFolder } from './running.ts'
 import { table } from './table.ts'
-import { loadWithoutSecrets } from './without-secrets.ts'
 
 export const keys: Command = {
   name: 'keys',
@@ -45,7 +46,7 @@ async function create(shell: Shell, input: Arguments): Promise<Ended> {
   const lifeMs = expires === undefined ? undefined : parseDuration(expires)
   if (expires !== undefined && !lifeMs) return misused('--expires must be a duration such as 90d')
   const { path } = findConfig(shell.env, shell.cwd)
-  const config = loadWithoutSecrets(shell, path)
+  const config = loadWithoutSecrets({ path, env: shell.env, dataDir: dataFolder(shell) })
   const settings = agentSettings(config, agent)
   if (!settings)
     return failed(`There is no agent ${agent} in ${path} (${suggestion(agent, Object.keys(config.agents))})`)

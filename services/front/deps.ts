@@ -1,6 +1,7 @@
 import type { BrokerPort } from '../../shared/call/broker-port.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { FrontTelemetry } from '../../shared/telemetry/front.ts'
 import type { Catalogue } from './catalogue/catalogue.ts'
 import type { Cancels } from './calls/cancels.ts'
 import type { Waiters } from './calls/waiters.ts'
@@ -64,6 +65,7 @@ export type Front = {
   readonly clock: { now(): number }
   readonly ids: { ulid(): string }
   readonly log: Log
+  readonly telemetry: FrontTelemetry
   /** Keys the commitments of arguments and results. */
   readonly secret: string
   /** The name under which broker reaches this front. */

@@ -1,26 +1,27 @@
 /** Starts front: accepts MCP from agents and answers. The only place that builds what it is made of. */
-import type { AddressInfo } from 'node:net'
 import type { BrokerPort } from '../../shared/call/broker-port.ts'
 import type { Reply } from '../../shared/call/record.ts'
 import type { Config } from '../../shared/config/load.ts'
+import type { Listener } from '../../shared/internal/listener.ts'
+import { serveMetrics } from '../../shared/internal/metrics.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { FrontTelemetry } from '../../shared/telemetry/front.ts'
+import { silentFront } from '../../shared/telemetry/silent.ts'
 import { createCancels } from './calls/cancels.ts'
 import { createWaiters } from './calls/waiters.ts'
 import { startCatalogue } from './catalogue/catalogue.ts'
 import { createDirectory } from './catalogue/directory.ts'
 import type { Queryable } from './catalogue/store.ts'
 import type { Authenticate, Front, FrontUpstreams, Log } from './deps.ts'
-import { createApp, hostnamesOf } from './http/app.ts'
+import { createApp } from './http/app.ts'
 import { createEndpoint } from './mcp/endpoint.ts'
 import { createSessions } from './mcp/session.ts'
 import { frontSettings } from './settings.ts'
 
 export type FrontInput = {
   readonly config: Config
-  /** 0: any free port. */
-  readonly port: number
-  readonly host?: string
-  /** Journal, broker, upstreams and pool stay the caller's to close. */
+  /** Where it is called. Listener, journal, broker, upstreams and pool stay the caller's to close. */
+  readonly listener: Listener
   readonly journal: Journal
   readonly broker: BrokerPort
   readonly upstreams: FrontUpstreams
@@ -34,6 +35,8 @@ export type FrontInput = {
   readonly secret: string
   /** The name under which broker reaches this front. */
   readonly replyTo: string
+  /** Default: nobody watches. */
+  readonly telemetry?: FrontTelemetry
   /** Milliseconds; tests shorten them. */
   readonly times?: Partial<FrontTimes>
 }
@@ -55,6 +58,8 @@ const closeMs = 2_000
 export type RunningFront = {
   /** `http://host:port`; MCP is at `/mcp`. */
   readonly url: string
+  /** Resolves when each server was asked for its tools once, or after a moment. */
+  readonly settled: () => Promise<void>
   /** Resolves when calls can be accepted; rejects with the reason why not. */
   readonly ready: () => Promise<void>
   /** Takes broker's replies. */
@@ -65,7 +70,9 @@ export type RunningFront = {
 }
 
 export async function startFront(input: FrontInput): Promise<RunningFront> {
-  const { config, journal, upstreams, pool, log, secret, host = '127.0.0.1' } = input
+  const { config, listener, pool, log, secret, telemetry = silentFront } = input
+  const journal = telemetry.journal(input.journal)
+  const upstreams = telemetry.upstreams(input.upstreams)
   const times = { ...defaultTimes, ...input.times }
   const settings = frontSettings(config)
   const closers: Array<() => Promise<unknown> | void> = []
@@ -89,6 +96,7 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
     closers.push(() => catalogue.stop())
 
     const waiters = createWaiters()
+    telemetry.waiting(waiters.size)
     const front: Front = {
       settings,
       journal,
@@ -100,6 +108,7 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
       clock: input.clock,
       ids: input.ids,
       log,
+      telemetry,
       secret,
       replyTo: input.replyTo,
       rereadMs: times.rereadMs,
@@ -117,11 +126,6 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
     closers.push(() => endpoint.close())
     toolsChanged = endpoint.toolsChanged
 
-    const ready = async () => {
-      if (draining.signal.aborted) throw new Error('front is stopping')
-      await journal.ping()
-      await catalogue.settled()
-    }
     const inFlight = trackWork(log)
     const posts = {
       ...endpoint,
@@ -131,30 +135,32 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
       ...mcp,
       endpoint: posts,
       authenticate: input.authenticate,
-      ready,
-      hostnames: hostnamesOf(host),
+      loopback: listener.loopback,
     })
+    closers.push(() => app.close())
+    await app.ready()
+    listener.serve('/', (request, response) => app.routing(request, response))
+    serveMetrics(listener, telemetry.exposition)
+    listener.needs.check('journal', () => journal.ping())
     closers.push(async () => {
-      app.server.closeIdleConnections()
-      const closed = app.close()
-      app.server.closeAllConnections()
-      await closed
-    })
-    await app.listen({ port: input.port, host })
-    closers.push(async () => {
+      listener.drain()
       draining.abort()
       await inFlight.done(times.drainMs)
       closing.abort()
       await inFlight.done(closeMs)
-      // Ends subscriptions, which would keep the listener open.
+      // Ends subscriptions, which would stay open for as long as their clients like.
       await endpoint.close()
     })
 
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= close())
     return {
-      url: urlOf(app.server.address() as AddressInfo),
-      ready,
+      url: listener.url,
+      settled: () => catalogue.settled(),
+      ready: async () => {
+        await catalogue.settled()
+        await listener.needs.ready()
+      },
       deliver: waiters.deliver,
       stop,
       [Symbol.asyncDispose]: stop,
@@ -164,9 +170,6 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
     throw error
   }
 }
-
-const urlOf = ({ address, port, family }: AddressInfo): string =>
-  `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
 
 /** Work that must end before the front does. */
 function trackWork(log: Log) {

@@ -1,11 +1,11 @@
 /** `npm start`: configuration, start, wait, stop. */
 import { join } from 'node:path'
 import { readEnvironment } from '../../shared/config/environment.ts'
+import { explainFailure } from '../../shared/process/failure.ts'
+import { untilSignal } from '../../shared/process/signals.ts'
 import { banner } from './banner.ts'
 import { makeDataFolder } from './data-folder.ts'
-import { explainFailure } from './failure.ts'
 import { createLog } from './log.ts'
-import { untilSignal } from './signals.ts'
 import { startSingle } from './start.ts'
 
 const startedAt = performance.now()

@@ -9,30 +9,29 @@ import { startBank } from '../../examples/bank/start.ts'
 import type { Reply } from '../../shared/call/record.ts'
 import type { Environment, Variables } from '../../shared/config/environment.ts'
 import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts'
-import { checkRenames } from '../../shared/config/renames.ts'
 import { agentSettings, serverAddresses } from '../../shared/config/settings.ts'
-import { ConfigError, UnavailableError } from '../../shared/errors.ts'
-import { createPostgresJournal } from '../../shared/journal/postgres/journal.ts'
-import { createOutboxRelay } from '../../shared/journal/postgres/outbox.ts'
-import { topics } from '../../shared/journal/topics.ts'
+import { ConfigError } from '../../shared/errors.ts'
+import { openListener } from '../../shared/internal/listener.ts'
+import { openJournal } from '../../shared/journal/open.ts'
 import { createAuthenticator } from '../../shared/policy/authenticate.ts'
 import { loadDevKey } from '../../shared/policy/dev-key.ts'
-import { createDatabaseClock } from '../../shared/postgres/clock.ts'
 import { startEmbeddedPostgres } from '../../shared/postgres/embedded.ts'
-import { migrate } from '../../shared/postgres/migrate.ts'
-import { byKeySettings, createPool, type Queryable } from '../../shared/postgres/pool.ts'
+import { type Closers, createClosers } from '../../shared/process/closers.ts'
+import { createIds } from '../../shared/process/ids.ts'
+import { recordStart } from '../../shared/process/lifecycle.ts'
+import { onPort } from '../../shared/process/port-holder.ts'
+import { openDatabase } from '../../shared/stores/database.ts'
+import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
-import { auditConfig, clickhouseAt } from '../audit/config.ts'
+import { auditDefaults, clickhouseAt } from '../audit/config.ts'
 import { start as startAudit } from '../audit/start.ts'
+import { keepCommandsMs, maxArgumentsBytes } from '../broker/keep.ts'
+import { createRelay } from '../broker/relay.ts'
 import { brokerSettings } from '../broker/settings.ts'
-import { readLiveScopes } from '../broker/sql/outcomes.ts'
-import { repeat } from '../broker/repeat.ts'
 import { startBroker } from '../broker/start.ts'
+import { startTrimming } from '../broker/trimming.ts'
 import { startFront } from '../front/start.ts'
 import { lockDataFolder, readOlderSecrets, readSecret, writePrivate } from './data-folder.ts'
-import { createIds } from './ids.ts'
-import { recordStart } from './lifecycle.ts'
-import { onPort } from './port-holder.ts'
 
 export type SingleInput = { readonly environment: Environment; readonly variables: Variables; readonly log: Logger }
 
@@ -51,79 +50,69 @@ export type Single = {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-const day = 24 * 60 * 60 * 1000
-/** Longer than the longest `dispatchBy` and any outage a person would sleep through. */
-const keepCommandsMs = 7 * day
-const trimPauseMs = 10 * 60 * 1000
-
 /** @throws ConfigError with every problem an operator can mend; UnavailableError when a store does not come up */
 export async function startSingle({ environment, variables, log }: SingleInput): Promise<Single> {
-  const closers: Array<() => unknown> = []
-  const stop = once(async () => {
-    for (const close of closers.toReversed()) {
-      await Promise.resolve(close()).catch(error => log.error({ err: error }, 'something did not close'))
-    }
-  })
+  const closers = createClosers(log)
   try {
     const running = await open(environment, variables, log, closers)
-    return { ...running, stop, [Symbol.asyncDispose]: stop }
+    return { ...running, stop: closers.close, [Symbol.asyncDispose]: closers.close }
   } catch (error) {
-    await stop()
+    await closers.close()
     throw error
   }
 }
 
-const once = (run: () => Promise<void>) => {
-  let running: Promise<void> | undefined
-  return () => (running ??= run())
-}
-
-async function open(environment: Environment, variables: Variables, log: Logger, closers: Array<() => unknown>) {
+async function open(environment: Environment, variables: Variables, log: Logger, closers: Closers) {
   if (environment.kafkaBrokers !== undefined) {
     throw new ConfigError(['KAFKA_BROKERS is set, but a single node keeps its journal in PostgreSQL: unset it'])
   }
+  const { host, frontPort, auditPort, drainMs } = environment
   const dataDir = resolve(environment.dataDir)
   const { path, isExample } = findConfig(variables)
   const config = loadConfig({ path, env: variables, dataDir })
-  closers.push(lockDataFolder(dataDir))
-  const secret = readSecret(dataDir)
+  closers.add(lockDataFolder(dataDir))
+  const secret = environment.secret ?? readSecret(dataDir)
   const key = loadDevKey({ dataDir, env: variables })
+  const frontListener = await onPort(frontPort, 'set HOLDFAST_FRONT_PORT to another one', port =>
+    openListener({ host, port, needs: ['journal'], log }),
+  )
+  closers.add(() => frontListener.close())
+  const auditListener = await onPort(auditPort, 'set HOLDFAST_AUDIT_PORT to another one', port =>
+    openListener({ host, port, needs: ['history'], log }),
+  )
+  closers.add(() => auditListener.close())
   if (isExample) {
     mkdirSync(join(dataDir, 'files'), { recursive: true })
     const bank = await onPort(examplePort, 'the example bank: write a holdfast.yaml of your own', port =>
       startBank({ port, dataDir: join(dataDir, 'bank') }),
     )
-    closers.push(() => bank.stop())
+    closers.add(() => bank.stop())
   }
 
-  const database = environment.databaseUrl ?? (await startPostgres(dataDir, log, closers))
-  writePrivate(dataDir, 'postgres.json', { url: database })
-  const pool = createPool({ url: database, name: 'holdfast', max: 16, log, settings: byKeySettings })
-  closers.push(() => pool.end())
-  await reach(pool)
-  await migrate({ pool, log })
-  refuseOrphans(config, await readLiveScopes(pool))
-  const databaseClock = createDatabaseClock(pool)
-  closers.push(() => databaseClock.stop())
-  await databaseClock.sync()
-  // Whole milliseconds: what is decided with is what is stored.
-  const clock = { now: () => Math.floor(databaseClock.now()) }
+  const databaseUrl = environment.databaseUrl ?? (await startPostgres(dataDir, log, closers))
+  writePrivate(dataDir, 'postgres.json', { url: databaseUrl })
+  const database = await openDatabase({ url: databaseUrl, name: 'holdfast', maxConnections: 16, config, log })
+  closers.add(() => database.close())
+  const { pool, clock } = database
 
-  const journal = await createPostgresJournal({ url: database, log, topics: Object.values(topics) })
-  closers.push(() => journal.close())
-  const relay = createOutboxRelay({ journal, log })
+  const opened = await openJournal({ environment, databaseUrl, log })
+  const { journal } = opened
+  closers.add(() => journal.close())
+  const telemetry = await startTelemetry({ variables, host, token: environment.internalToken, log })
+  closers.add(() => telemetry.stop())
+  const brokerTelemetry = telemetry.broker()
+  const relay = createRelay(opened, { pool, log, telemetry: brokerTelemetry })
   relay.start()
-  closers.push(() => relay.stop())
+  closers.add(() => relay.stop())
 
   const ids = createIds()
-  closers.push(await recordStart({ journal, clock, ids }, config.version))
-  const trimming = repeat({ log, doing: 'trimming the journal' }, trimPauseMs, async () => {
-    await journal.trim({ topic: topics.calls.name, olderThanMs: keepCommandsMs, keepUncommitted: true })
-  })
-  closers.push(() => trimming.stop())
+  const start = { service: 'single', run: ids.ulid(), policyVersion: config.version }
+  closers.add(await recordStart({ journal, clock }, start))
+  const trimming = startTrimming(opened, log)
+  closers.add(() => trimming.stop())
 
   const upstreams = createUpstreams({ servers: serverAddresses(config, { env: variables, dataDir }), log })
-  closers.push(() => upstreams.close())
+  closers.add(() => upstreams.close())
   const authenticate = createAuthenticator({ pool, devKey: key, agentSettings: agent => agentSettings(config, agent) })
 
   // Front and broker hold each other: replies go to the front that is opened after the broker.
@@ -137,44 +126,49 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       clock,
       ids,
       log,
-      events: { secret, maxArgumentsBytes: 256 * 1024 },
-      olderSecrets: readOlderSecrets(dataDir),
+      events: { secret, maxArgumentsBytes },
+      olderSecrets: environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets,
       reply: (_, replies) => deliver(replies),
+      telemetry: brokerTelemetry,
     },
-    { alone: true, rememberMs: 2 * keepCommandsMs },
+    {
+      alone: true,
+      rememberMs: 2 * keepCommandsMs,
+      windowMs: environment.failoverWindowMs,
+      ...(drainMs !== undefined && { graceMs: drainMs }),
+    },
   )
-  closers.push(() => broker.stop())
+  closers.add(() => broker.stop())
 
-  const audit = await onPort(environment.auditPort, 'set HOLDFAST_AUDIT_PORT to another one', port =>
-    startAudit({
-      config: { ...auditConfig(environment), port },
-      journal,
-      clickhouse: clickhouseAt({ ...environment, dataDir }),
-      authenticate,
-      log,
-    }),
-  )
-  closers.push(() => audit.stop())
+  const audit = await startAudit({
+    config: auditDefaults,
+    listener: auditListener,
+    journal,
+    clickhouse: clickhouseAt({ ...environment, dataDir }),
+    authenticate,
+    log,
+    telemetry: telemetry.audit(),
+  })
+  closers.add(() => audit.stop())
 
-  const front = await onPort(environment.frontPort, 'set HOLDFAST_FRONT_PORT to another one', port =>
-    startFront({
-      config,
-      host: environment.host,
-      port,
-      journal,
-      broker: broker.port,
-      upstreams,
-      authenticate,
-      pool,
-      clock,
-      ids,
-      log,
-      secret,
-      replyTo: 'single',
-    }),
-  )
-  closers.push(() => front.stop())
-  deliver = replies => front.deliver(replies)
+  const front = await startFront({
+    config,
+    listener: frontListener,
+    journal,
+    broker: broker.port,
+    upstreams,
+    authenticate,
+    pool,
+    clock,
+    ids,
+    log,
+    telemetry: telemetry.front(),
+    secret,
+    replyTo: 'single',
+    ...(drainMs !== undefined && { times: { drainMs } }),
+  })
+  closers.add(() => front.stop())
+  deliver = front.deliver
   await Promise.all([broker.ready, front.ready(), audit.ready()])
 
   const ready = { mcp: `${front.url}/mcp`, outcomes: `${front.url}/v1/outcomes`, sql: audit.url, key }
@@ -185,33 +179,8 @@ async function open(environment: Environment, variables: Variables, log: Logger,
 /** Where `examples/holdfast.yaml` expects the bank. */
 const examplePort = 4001
 
-async function startPostgres(dataDir: string, log: Logger, closers: Array<() => unknown>): Promise<string> {
+async function startPostgres(dataDir: string, log: Logger, closers: Closers): Promise<string> {
   const postgres = await startEmbeddedPostgres({ dataDir: join(dataDir, 'postgres'), log })
-  closers.push(() => postgres.stop())
+  closers.add(() => postgres.stop())
   return postgres.url
-}
-
-/** Only a database of the operator's own can fail here; `pg` tells the reason and never the password. */
-async function reach(pool: Queryable): Promise<void> {
-  try {
-    await pool.query('select 1')
-  } catch (cause) {
-    const { message, code } = cause as { message?: string; code?: string }
-    const why = message || code || String(cause)
-    throw new UnavailableError(
-      'postgres',
-      `the database does not answer (${why}): start it, or correct DATABASE_URL.`,
-      { cause },
-    )
-  }
-}
-
-/** A rename that would make repeated calls run again is refused before anything is served. */
-function refuseOrphans(config: Config, scopes: Array<{ keyspace: string; server: string }>): void {
-  const problems = checkRenames(config, scopes)
-  if (problems.length > 0)
-    throw new ConfigError([
-      ...problems.map(problem => `${config.path}: ${problem}`),
-      'To start afresh beside what is kept, set HOLDFAST_DATA to another folder.',
-    ])
 }

@@ -37,7 +37,7 @@ export type UnknownsQuery = {
 export type FoundEvidence = {
   readonly kind: string
   readonly says: string
-  readonly raw: string | undefined
+  readonly raw?: string | undefined
   /** Database time, milliseconds. */
   readonly at: number
 }
@@ -48,6 +48,8 @@ export const resolutions = ['succeeded', 'failed', 'not_executed'] as const
 
 /** A person's word about an unknown. */
 export type Resolution = {
+  /** Given twice, it is the same word. */
+  readonly id: string
   readonly tenant: string
   /** Any call of the operation. */
   readonly callId: string

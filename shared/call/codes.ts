@@ -206,6 +206,12 @@ export const codes = {
     notClaimed,
     'Send less in one call.',
   ),
+  starting: refusal(
+    503,
+    'This Holdfast process is starting and waits for what it needs.',
+    notClaimed,
+    'Repeat with the same key; /readyz says what is missing.',
+  ),
   draining: refusal(
     503,
     'This Holdfast process is stopping.',

@@ -89,8 +89,26 @@ export function commandRecord(input: CallCommand): NewRecord {
       ce_id: input.callId,
       ce_type: `dev.holdfast.command.${input.type}.v1`,
       ce_source: 'holdfast/front',
+      ...('meta' in input && traceOf(input.meta)),
     },
   }
+}
+
+/** The trace goes on through the journal: in the record's headers, where whatever stands between can take part in it. */
+function traceOf(fields: Readonly<Record<string, unknown>> = {}): Record<string, string> {
+  const { traceparent, tracestate } = fields
+  if (typeof traceparent !== 'string') return {}
+  return { traceparent, ...(typeof tracestate === 'string' && { tracestate }) }
+}
+
+/** The command with the trace that its record carries, which is further on than the one it was written with. */
+export function withTraceOf<Command extends CallCommand>(
+  command: Command,
+  headers: Readonly<Record<string, string>>,
+): Command {
+  if (command.type !== 'submit' || headers.traceparent === undefined) return command
+  const { tracestate: _before, ...rest } = command.meta ?? {}
+  return { ...command, meta: { ...rest, ...traceOf(headers) } }
 }
 
 /** Reads a command back. Returns the reason when it cannot be one: the record goes to `holdfast.rejected`. */

@@ -73,6 +73,17 @@ export type Command =
   | { readonly type: 'probe'; readonly at: number; readonly began: number; readonly look: Look }
   /** Steps of recovery that cannot be made for this call. */
   | { readonly type: 'reschedule'; readonly at: number; readonly without: readonly RecoveryStep[] }
+  /**
+   * Commits after the last one on record may be lost in a database failover: what could have followed may have been sent.
+   * `later` is a call of this key without a record; without an operation it is the one that stands for the key.
+   */
+  | {
+      readonly type: 'lose_record'
+      readonly at: number
+      readonly later?: { readonly callId: string; readonly fingerprint: string; readonly hasInputs: boolean }
+      /** Upstream's question itself is lost, so nobody can answer it. */
+      readonly questionLost?: boolean
+    }
   /** A person settles an `unknown`. */
   | {
       readonly type: 'settle'
@@ -121,7 +132,13 @@ export type OperationEvent = Stamp &
         readonly callId?: string | undefined
         readonly fingerprint?: string | undefined
       }
-    | { readonly type: 'lost'; readonly code: OutcomeCode; readonly recovery?: Recovery | undefined }
+    | {
+        readonly type: 'lost'
+        readonly code: OutcomeCode
+        readonly callId?: string | undefined
+        readonly fingerprint?: string | undefined
+        readonly recovery?: Recovery | undefined
+      }
     | { readonly type: 'probed'; readonly look: Look; readonly recovery: Recovery }
     | { readonly type: 'rescheduled'; readonly recovery: Recovery }
     | { readonly type: 'attempt_ended'; readonly attempt: number; readonly recovery: Recovery }
@@ -154,6 +171,7 @@ export type Standing = { readonly operation: Operation | undefined; readonly twi
  */
 export function decide({ operation, twin }: Standing, command: Command, plan?: RecoveryPlan): Decision {
   if (command.type === 'submit') return submit(operation, twin, command)
+  if (command.type === 'lose_record') return { event: loseRecord(operation, command), answer: { kind: 'own' } }
   if (operation === undefined) return nothing({ kind: 'own' })
   const event = react(operation, command, plan)
   return { event, answer: { kind: 'own' } }
@@ -210,6 +228,36 @@ function open(previous: Operation | undefined, twin: Operation | undefined, comm
   return own({ type: 'dispatched', ...common, owner, attempt: (previous?.attempts ?? 0) + 1 })
 }
 
+/** What the lost commits may have done. What is settled, or `unknown` already, they cannot have sent again (I1). */
+function loseRecord(
+  operation: Operation | undefined,
+  { at, later, questionLost }: Extract<Command, { type: 'lose_record' }>,
+): OperationEvent | undefined {
+  const code = 'record_lost'
+  switch (operation?.state) {
+    case undefined:
+      return later && { type: 'lost', ...claimStamp(operation, { at }), ...identityOf(later), code }
+    case 'accepted':
+    case 'awaiting_approval':
+    case 'executing':
+      return { type: 'lost', ...nextStamp(operation, { at }), code }
+    case 'awaiting_input': {
+      const mayBeAnswered = later?.hasInputs === true && later.fingerprint === operation.fingerprint
+      return mayBeAnswered || questionLost ? { type: 'lost', ...nextStamp(operation, { at }), code } : undefined
+    }
+    case 'not_executed':
+      return operation.reopenable && later?.fingerprint === operation.fingerprint
+        ? { type: 'lost', ...claimStamp(operation, { at }), ...identityOf(later), code }
+        : undefined
+    case 'succeeded':
+    case 'failed':
+    case 'unknown':
+      return undefined
+  }
+}
+
+const identityOf = ({ callId, fingerprint }: { callId: string; fingerprint: string }) => ({ callId, fingerprint })
+
 /** A twin that the key itself names with `;after=` is deliberate. */
 export const isTwin = (other: Operation, command: Pick<Submit, 'fingerprint' | 'after'>): boolean =>
   twinStates.includes(other.state) &&
@@ -228,6 +276,13 @@ const claimStamp = (previous: Operation | undefined, { at }: { at: number }): St
   sequence: (previous?.sequence ?? 0) + 1,
   epoch: (previous?.epoch ?? 0) + 1,
   round: 1,
+  at,
+})
+
+const nextStamp = ({ sequence, epoch, round }: Operation, { at }: { at: number }): Stamp => ({
+  sequence: sequence + 1,
+  epoch,
+  round,
   at,
 })
 
@@ -250,10 +305,10 @@ function continueRound(operation: Operation & { state: 'awaiting_input' }, comma
 
 function react(
   operation: Operation,
-  command: Exclude<Command, Submit>,
+  command: Exclude<Command, { type: 'submit' | 'lose_record' }>,
   plan: RecoveryPlan | undefined,
 ): OperationEvent | undefined {
-  const stamp = { sequence: operation.sequence + 1, epoch: operation.epoch, round: operation.round, at: command.at }
+  const stamp = nextStamp(operation, command)
   const { fingerprint } = operation
   switch (command.type) {
     case 'take_slot': {

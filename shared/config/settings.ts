@@ -81,6 +81,18 @@ function carrierOf({ meta, argument, header }: NonNullable<RecoverConfig['replay
   return argument === undefined ? { header: header ?? '' } : { argument }
 }
 
+/** The longest any configured tool may take: who stops in order waits at least that long. */
+export function longestTimeoutMs(config: Config): number {
+  const timeouts = Object.entries(config.servers).flatMap(([server, { tools }]) =>
+    ['', ...Object.keys(tools)].map(tool => toolSettings(config, server, tool).timeoutMs),
+  )
+  return Math.max(0, ...timeouts)
+}
+
+/** A server that Holdfast runs itself, as a child. */
+export const isCommandServer = (config: Config, server: string): boolean =>
+  own(config.servers, server)?.command !== undefined
+
 /** One server as `shared/upstream` takes it: secrets in headers and variables still as placeholders, all else resolved. */
 export type ServerAddress = {
   readonly id: string

@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { createPostgresJournal, type PostgresJournal } from '../../shared/journal/postgres/journal.ts'
+import { consumerProcess } from '../helpers/consumer-process.ts'
 import { silent, testPostgres } from '../helpers/postgres.ts'
 import { journalContract } from './journal.ts'
 
@@ -33,26 +31,6 @@ journalContract('PostgreSQL', async () => {
     topic,
     leaseMs,
     close,
-    consumerProcess: group => consumerProcess(database.url, group),
+    consumerProcess: group => consumerProcess(script, [database.url, topic, group, String(leaseMs)]),
   }
 })
-
-async function consumerProcess(url: string, group: string) {
-  const child = spawn(process.execPath, ['--import', 'tsx', script, url, topic, group, String(leaseMs)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const exited = once(child, 'exit')
-  const lines: string[] = []
-  const reader = createInterface({ input: child.stdout })
-  reader.on('line', line => lines.push(line))
-  const holds = async (value: string) => {
-    while (!lines.includes(value))
-      await Promise.race([once(reader, 'line'), exited.then(() => Promise.reject(new Error('the consumer ended')))])
-  }
-  const kill = async () => {
-    child.kill('SIGKILL')
-    await exited
-  }
-  await holds('joined')
-  return { holds, kill }
-}

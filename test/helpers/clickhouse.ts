@@ -1,11 +1,12 @@
 /** A real history for tests: ClickHouse's engine in this process over a temporary folder, and ways to break it. */
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import { openChdb } from '../../shared/clickhouse/chdb.ts'
+import { startLocalClickhouse } from '../../infra/clickhouse/local/start.ts'
 import { type Clickhouse, connectClickhouse } from '../../shared/clickhouse/connect.ts'
 import type { EventRow } from '../../shared/clickhouse/events.ts'
 import { eventRecord, type HoldfastEvent } from '../../shared/events/event.ts'
@@ -20,9 +21,24 @@ export async function temporaryFolder(): Promise<{ path: string; [Symbol.asyncDi
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
 }
 
-export async function openHistory(path: string): Promise<Clickhouse & { [Symbol.asyncDispose](): Promise<void> }> {
+export type TestHistory = Clickhouse & { [Symbol.asyncDispose](): Promise<void> }
+
+export async function openHistory(path: string): Promise<TestHistory> {
   const clickhouse = await connectClickhouse({ path })
   return { ...clickhouse, [Symbol.asyncDispose]: () => clickhouse.close() }
+}
+
+/** The same engine as a server of its own. */
+export async function openServedHistory(dataDir: string): Promise<TestHistory> {
+  const local = await startLocalClickhouse({ dataDir, port: 0, log: silent })
+  const clickhouse = await connectClickhouse({ url: local.url })
+  return {
+    ...clickhouse,
+    [Symbol.asyncDispose]: async () => {
+      await clickhouse.close()
+      await local.stop()
+    },
+  }
 }
 
 export async function select<Row>(clickhouse: Clickhouse, query: string): Promise<Row[]> {
@@ -58,45 +74,32 @@ export type Bridge = {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-/**
- * ClickHouse's HTTP interface over the in-process engine, as much of it as a service uses: the real engine, a real
- * socket, and a connection that can be cut on either side of an insert. Has no users and no settings of its own.
- */
-export async function startBridge(path: string): Promise<Bridge> {
-  const engine = await openChdb(path, 'owner')
+/** The local ClickHouse server with a real socket before it that can be cut on either side of a statement. */
+export async function startBridge(dataDir: string): Promise<Bridge> {
+  const local = await startLocalClickhouse({ dataDir, port: 0, log: silent })
   let breakage: Breakage | undefined
   let port = 0
 
-  const answer = async (message: IncomingMessage, response: ServerResponse) => {
-    const url = new URL(message.url ?? '/', 'http://bridge.invalid')
-    let body = ''
-    for await (const chunk of message) body += chunk
-    const sql = [url.searchParams.get('query') ?? '', body].filter(part => part !== '').join('\n')
+  const forward = async (message: IncomingMessage, response: ServerResponse) => {
+    const body = Buffer.concat(await message.toArray())
+    const sql = [new URL(message.url ?? '/', local.url).searchParams.get('query') ?? '', body.toString()].join('')
     const broken = breakage?.when.test(sql) ? breakage : undefined
     if (broken) breakage = undefined
     if (broken?.cut === 'before') return message.socket.destroy()
-    const session = engine.session()
-    try {
-      const settings = [...url.searchParams]
-        .filter(([name]) => bridgedSettings.has(name))
-        .map(([name, value]) => `${name} = ${value}`)
-      if (url.searchParams.has('database')) await session.queryAsync(`USE ${url.searchParams.get('database')}`)
-      if (settings.length > 0) await session.queryAsync(`SET ${settings.join(', ')}`)
-      const result = await session.queryAsync(sql, { format: url.searchParams.get('default_format') ?? 'TSV' })
-      if (broken?.cut === 'after') return message.socket.destroy()
-      const summary = { read_rows: String(result.rowsRead), read_bytes: String(result.bytesRead), elapsed_ns: '1' }
-      response.writeHead(200, { 'x-clickhouse-summary': JSON.stringify(summary) }).end(Buffer.from(result.bytes()))
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error)
-      response.writeHead(500, { 'x-clickhouse-exception-code': /Code: (\d+)/.exec(text)?.[1] ?? '1002' }).end(text)
-    } finally {
-      session.close()
-    }
-    return undefined
+    const { 'transfer-encoding': _, ...headers } = message.headers
+    const onward = request(new URL(message.url ?? '/', local.url), {
+      method: message.method,
+      headers: { ...headers, 'content-length': body.length },
+      agent: false,
+    }).end(body)
+    const [answer] = (await once(onward, 'response')) as [IncomingMessage]
+    const answered = Buffer.concat(await answer.toArray())
+    if (broken?.cut === 'after') return message.socket.destroy()
+    return response.writeHead(answer.statusCode ?? 500, { ...answer.headers, connection: 'close' }).end(answered)
   }
 
   const listen = () => {
-    const server = createServer((message, response) => void answer(message, response))
+    const server = createServer((message, response) => void forward(message, response).catch(() => response.destroy()))
     return new Promise<typeof server>((resolve, reject) => {
       server.once('error', reject)
       server.listen(port, '127.0.0.1', () => resolve(server))
@@ -121,15 +124,7 @@ export async function startBridge(path: string): Promise<Bridge> {
     },
     [Symbol.asyncDispose]: async () => {
       await shut()
-      await engine.close()
+      await local.stop()
     },
   }
 }
-
-/** Settings of a request that matter to what is read; the rest is the HTTP server's business. */
-const bridgedSettings = new Set([
-  'additional_table_filters',
-  'optimize_move_to_prewhere',
-  'query_plan_merge_filters',
-  'readonly',
-])

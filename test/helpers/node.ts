@@ -37,8 +37,17 @@ export type ConnectOptions = { readonly path?: string; readonly key?: string; re
 
 const startLimitMs = 60_000
 
-/** @param yaml the configuration; `${FOLDER}` in it stands for the node's own folder */
-export async function startNode({ yaml, env = {} }: { yaml: string; env?: Record<string, string> }): Promise<Node> {
+export type NodeOptions = {
+  /** The configuration; `${FOLDER}` in it stands for the node's own folder. */
+  readonly yaml: string
+  readonly env?: Record<string, string>
+  /** What Node runs, its own options first. Default: the sources. */
+  readonly program?: readonly string[]
+}
+
+const sources = ['--import', 'tsx', join(root, 'services/single/main.ts')]
+
+export async function startNode({ yaml, env = {}, program = sources }: NodeOptions): Promise<Node> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-node-'))
   chmodSync(folder, 0o755)
   const config = join(folder, 'holdfast.yaml')
@@ -49,7 +58,7 @@ export async function startNode({ yaml, env = {} }: { yaml: string; env?: Record
 
   const readyFile = () => JSON.parse(readFileSync(join(folder, 'data', 'ready.json'), 'utf8')) as Ready
   const spawnNode = () => {
-    const spawned = spawn(process.execPath, ['--import', 'tsx', join(root, 'services/single/main.ts')], {
+    const spawned = spawn(process.execPath, program, {
       cwd: root,
       env: {
         ...process.env,

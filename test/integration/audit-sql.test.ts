@@ -5,11 +5,21 @@ import test from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { ClickHouseError, ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import { auditDefaults } from '../../services/audit/config.ts'
-import { startHttp } from '../../services/audit/http.ts'
+import { sqlHandler } from '../../services/audit/http.ts'
 import { createGate } from '../../services/audit/sql/gate.ts'
+import type { Clickhouse } from '../../shared/clickhouse/connect.ts'
 import { insertEvents } from '../../shared/clickhouse/events.ts'
 import type { HoldfastEvent } from '../../shared/events/event.ts'
-import { asRecord, openHistory, rowOf, select, silent, temporaryFolder } from '../helpers/clickhouse.ts'
+import {
+  asRecord,
+  openHistory,
+  openServedHistory,
+  rowOf,
+  select,
+  silent,
+  temporaryFolder,
+} from '../helpers/clickhouse.ts'
+import { testListener } from '../helpers/listener.ts'
 
 const keys = new Map([
   ['key-acme', { agent: 'auditor', tenant: 'acme', readHistory: true }],
@@ -33,21 +43,35 @@ const event = (tenant: string, number: number): HoldfastEvent => ({
 test('the SQL endpoint', async t => {
   await using folder = await temporaryFolder()
   await using clickhouse = await openHistory(folder.path)
+  await endpoint(t, { clickhouse, folder: folder.path })
+  await rightsOfTheEngine(t, clickhouse)
+})
+
+test('the SQL endpoint over a server', async t => {
+  await using folder = await temporaryFolder()
+  await using clickhouse = await openServedHistory(folder.path)
+  await endpoint(t, { clickhouse, folder: folder.path })
+})
+
+type Endpoint = { readonly clickhouse: Clickhouse; readonly folder: string }
+
+/** What holds whatever the history's store is. */
+async function endpoint(t: test.TestContext, { clickhouse, folder }: Endpoint): Promise<void> {
   const events = [...Array(10).keys()].flatMap(number => [event('acme', number), event('globex', number)])
   await insertEvents(
     clickhouse,
     events.map((each, offset) => rowOf(asRecord(each, { partition: 0, offset }))),
   )
-  const http = await startHttp(
-    {
+  const http = await testListener()
+  http.serve(
+    '/',
+    sqlHandler({
       clickhouse,
       gate: createGate({ running: 1, waiting: 1 }),
       limits: { ...auditDefaults.limits, seconds: 2, resultRows: 1_000, resultBytes: 1_000_000 },
       authenticate: async secret => keys.get(secret),
-      ready: () => clickhouse.ping(),
       log: silent,
-    },
-    { host: '127.0.0.1', port: 0 },
+    }),
   )
   t.after(() => http.close())
 
@@ -107,7 +131,7 @@ test('the SQL endpoint', async t => {
   })
 
   await t.test('what is not reading, or reaches outside the history, is refused with a sentence', async () => {
-    const outfile = join(folder.path, 'stolen.csv')
+    const outfile = join(folder, 'stolen.csv')
     const refused: [string, RegExp][] = [
       ["INSERT INTO holdfast.events (event_id) VALUES ('x')", /can only be read.*READONLY/],
       ['DROP TABLE holdfast.events', /can only be read/],
@@ -194,47 +218,6 @@ test('the SQL endpoint', async t => {
       }
     },
   )
-
-  await t.test(
-    'even unjudged, the connection of a reader cannot write, lift its limits or change its tenant',
-    async () => {
-      const reader = await clickhouse.openReader({
-        tenant: 'acme',
-        limits: auditDefaults.limits,
-        parameters: new Map(),
-        settings: new Map(),
-      })
-      const attempts = [
-        "SET log_comment = 'globex'",
-        'SET readonly = 0',
-        'SET max_memory_usage = 0',
-        "SELECT 1 SETTINGS log_comment = 'globex'",
-        "INSERT INTO holdfast.events (event_id) VALUES ('x')",
-        'DROP TABLE holdfast.events',
-        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString', 'a String')",
-        "SELECT * FROM file('/etc/hostname', 'LineAsString')",
-      ]
-      for (const sql of attempts) await assert.rejects(reader.run(sql, 'TSV'), /READONLY|ACCESS_DENIED/, sql)
-      const merged = await reader.run("SELECT DISTINCT tenant FROM merge('holdfast', 'events')", 'TSV')
-      assert.equal(Buffer.from(merged.bytes).toString(), 'acme\n')
-      const early = await reader.run("SELECT DISTINCT tenant FROM events PREWHERE throwIf(tenant != 'acme') = 0", 'TSV')
-      assert.equal(Buffer.from(early.bytes).toString(), 'acme\n')
-      reader.close()
-    },
-  )
-
-  await t.test('the service itself may insert and read, and nothing else', async () => {
-    for (const query of [
-      'drop table holdfast.events',
-      'alter table holdfast.events delete where 1',
-      'truncate table holdfast.events',
-      'create table holdfast.x (a Int8) engine = Memory',
-      'optimize table holdfast.events',
-      'drop database holdfast',
-    ]) {
-      await assert.rejects(clickhouse.client.command({ query }), /Not enough privileges/, query)
-    }
-  })
 
   await t.test("limits are errors with the engine's own code, never a cut answer", async () => {
     const rows = await ask('SELECT number FROM numbers(2000)')
@@ -381,4 +364,48 @@ test('the SQL endpoint', async t => {
     })
     assert.equal(native.status, 200)
   })
-})
+}
+
+/** What only the embedded engine adds: row policies and grants. */
+async function rightsOfTheEngine(t: test.TestContext, clickhouse: Clickhouse): Promise<void> {
+  await t.test(
+    'even unjudged, the connection of a reader cannot write, lift its limits or change its tenant',
+    async () => {
+      const reader = await clickhouse.openReader({
+        tenant: 'acme',
+        limits: auditDefaults.limits,
+        parameters: new Map(),
+        settings: new Map(),
+      })
+      const attempts = [
+        "SET log_comment = 'globex'",
+        'SET readonly = 0',
+        'SET max_memory_usage = 0',
+        "SELECT 1 SETTINGS log_comment = 'globex'",
+        "INSERT INTO holdfast.events (event_id) VALUES ('x')",
+        'DROP TABLE holdfast.events',
+        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString', 'a String')",
+        "SELECT * FROM file('/etc/hostname', 'LineAsString')",
+      ]
+      for (const sql of attempts) await assert.rejects(reader.run(sql, 'TSV'), /READONLY|ACCESS_DENIED/, sql)
+      const merged = await reader.run("SELECT DISTINCT tenant FROM merge('holdfast', 'events')", 'TSV')
+      assert.equal(Buffer.from(merged.bytes).toString(), 'acme\n')
+      const early = await reader.run("SELECT DISTINCT tenant FROM events PREWHERE throwIf(tenant != 'acme') = 0", 'TSV')
+      assert.equal(Buffer.from(early.bytes).toString(), 'acme\n')
+      reader.close()
+    },
+  )
+
+  await t.test('the service itself may insert and read, and nothing else', async () => {
+    for (const query of [
+      'drop table holdfast.events',
+      'alter table holdfast.events delete where 1',
+      'truncate table holdfast.events',
+      'create table holdfast.x (a Int8) engine = Memory',
+      'optimize table holdfast.events',
+      'drop database holdfast',
+    ]) {
+      await assert.rejects(clickhouse.client.command({ query }), /Not enough privileges/, query)
+    }
+  })
+}

@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { auditConfig, auditDefaults, clickhouseAt } from '../../services/audit/config.ts'
-import { start } from '../../services/audit/start.ts'
+import { auditDefaults, clickhouseAt } from '../../services/audit/config.ts'
+import { type Audit, type AuditInput, start } from '../../services/audit/start.ts'
 import { readEnvironment } from '../../shared/config/environment.ts'
 import { UnavailableError } from '../../shared/errors.ts'
 import { eventRecord } from '../../shared/events/event.ts'
 import { silent, startBridge, temporaryFolder } from '../helpers/clickhouse.ts'
+import { testListener } from '../helpers/listener.ts'
 import { createMemoryJournal } from './audit-memory-journal.ts'
+
+/** With a port of its own, which is closed with it. */
+async function startOnPort(input: Omit<AuditInput, 'listener'>): Promise<Audit> {
+  const listener = await testListener(['history'])
+  const audit = await start({ ...input, listener })
+  const stop = async () => {
+    await audit.stop()
+    await listener.close()
+  }
+  return { ...audit, stop, [Symbol.asyncDispose]: stop }
+}
 
 const denied = (number: number, tenant = 'acme') =>
   eventRecord({
@@ -38,14 +50,14 @@ test('an event can be read over SQL within two seconds, and after a restart', as
   await using folder = await temporaryFolder()
   const journal = createMemoryJournal()
   const input = {
-    config: { ...auditDefaults, port: 0 },
+    config: auditDefaults,
     journal,
     clickhouse: { path: folder.path },
     authenticate,
     log: silent,
   }
   {
-    await using audit = await start(input)
+    await using audit = await startOnPort(input)
     await audit.ready()
     // The first one opens the interval, so the second has to wait for the next: the slowest case.
     await journal.append([denied(1)])
@@ -54,10 +66,10 @@ test('an event can be read over SQL within two seconds, and after a restart', as
     await journal.append([denied(2)])
     await eventually(() => ask(audit.url, 'SELECT count() FROM calls'), '2\n')
     assert.ok(performance.now() - before < 2_000)
-    assert.equal(await (await fetch(`${audit.url}/readyz`)).text(), 'ready\n')
+    assert.deepEqual(await (await fetch(`${audit.url}/readyz`)).json(), { ready: true, missing: {}, degraded: {} })
   }
   await journal.append([denied(3)])
-  await using audit = await start(input)
+  await using audit = await startOnPort(input)
   await eventually(() => ask(audit.url, 'SELECT count() FROM calls'), '3\n')
   assert.equal(await ask(audit.url, 'SELECT count() FROM calls', 'globex'), '0\n')
   await audit.stop()
@@ -69,8 +81,8 @@ test('a ClickHouse server: the same service, and it says when the server is gone
   await using bridge = await startBridge(folder.path)
   const journal = createMemoryJournal()
   await journal.append([denied(1), denied(2, 'globex'), denied(3, 'globex')])
-  await using audit = await start({
-    config: { ...auditDefaults, port: 0 },
+  await using audit = await startOnPort({
+    config: auditDefaults,
     journal,
     clickhouse: { url: bridge.url },
     authenticate,
@@ -92,9 +104,8 @@ test('a ClickHouse server: the same service, and it says when the server is gone
   assert.equal(await ask(audit.url, 'SELECT 1'), '1\n')
 })
 
-test('the environment says where the service listens and which store it opens', () => {
+test('the environment says which store the service opens', () => {
   const environment = readEnvironment({ HOLDFAST_AUDIT_PORT: '0', HOLDFAST_DATA: '/data' })
-  assert.deepEqual(auditConfig(environment), { ...auditDefaults, port: 0 })
   assert.deepEqual(clickhouseAt(environment), { path: '/data/history' })
   const server = readEnvironment({ CLICKHOUSE_URL: 'http://ch:8123', CLICKHOUSE_READER_URL: 'http://reader@ch:8123' })
   assert.deepEqual(clickhouseAt(server), {
@@ -109,8 +120,8 @@ test('a key that cannot be looked up now is no wrong key', async () => {
   const unavailable = async () => {
     throw new UnavailableError('postgres', 'Postgres does not answer.')
   }
-  await using audit = await start({
-    config: { ...auditDefaults, port: 0 },
+  await using audit = await startOnPort({
+    config: auditDefaults,
     journal: createMemoryJournal(),
     clickhouse: { path: folder.path },
     authenticate: unavailable,

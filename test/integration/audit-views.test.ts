@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import type { Clickhouse } from '../../shared/clickhouse/connect.ts'
 import { insertEvents } from '../../shared/clickhouse/events.ts'
 import type { HoldfastEvent } from '../../shared/events/event.ts'
-import { asRecord, openHistory, rowOf, select, temporaryFolder } from '../helpers/clickhouse.ts'
+import { asRecord, openHistory, openServedHistory, rowOf, select, temporaryFolder } from '../helpers/clickhouse.ts'
 
 const at = (second: number) => new Date(Date.UTC(2026, 10, 20, 10, 0, second)).toISOString()
 const who = {
@@ -67,6 +68,8 @@ const events: HoldfastEvent[] = [
   move('op-lost', 1, 'call.accepted', { key: 'invoice-1043' }),
   move('op-lost', 2, 'call.dispatched'),
   move('op-lost', 3, 'call.lost', { code: 'timeout' }),
+  // known from its command alone: the record was lost in a failover
+  move('op-gone', 1, 'call.lost', { key: 'invoice-1050', code: 'record_lost' }),
   // lost, then settled by a late answer
   move('op-late', 1, 'call.dispatched', { key: 'invoice-1044' }),
   move('op-late', 2, 'call.lost', { code: 'connection_lost' }),
@@ -114,6 +117,16 @@ type Call = Record<string, string | number | null>
 test('the views of the history', async t => {
   await using folder = await temporaryFolder()
   await using history = await openHistory(folder.path)
+  await views(t, history)
+})
+
+test('the views of the history on a server', async t => {
+  await using folder = await temporaryFolder()
+  await using history = await openServedHistory(folder.path)
+  await views(t, history)
+})
+
+async function views(t: test.TestContext, history: Clickhouse): Promise<void> {
   // Every fact is published twice, the second time in the opposite order.
   const published = [...events, ...events.toReversed()]
   await insertEvents(
@@ -136,6 +149,7 @@ test('the views of the history', async t => {
       'op-again',
       'op-ask',
       'op-done',
+      'op-gone',
       'op-late',
       'op-lost',
       'read-done',
@@ -153,6 +167,7 @@ test('the views of the history', async t => {
       'call-attach': 'attached',
       'call-conflict': 'conflicted',
       'op-lost': 'unknown',
+      'op-gone': 'unknown',
       'op-late': 'succeeded',
       'op-again': 'not_executed',
       'call-second': 'failed',
@@ -227,6 +242,7 @@ test('the views of the history', async t => {
         ['op-again', 'failed', 2, 2, ['call-second', 'op-again']],
         ['op-ask', 'succeeded', 1, 2, ['op-ask']],
         ['op-done', 'succeeded', 1, 1, ['op-done']],
+        ['op-gone', 'unknown', 1, 0, ['op-gone']],
         ['op-late', 'succeeded', 1, 1, ['op-late']],
         ['op-lost', 'unknown', 1, 1, ['op-lost']],
       ],
@@ -250,8 +266,11 @@ test('the views of the history', async t => {
   })
 
   await t.test('unknowns: only what nothing has settled', async () => {
-    const rows = await select<Call>(history, 'select operation_id, code from holdfast.unknowns')
-    assert.deepEqual(rows, [{ operation_id: 'op-lost', code: 'timeout' }])
+    const rows = await select<Call>(history, 'select operation_id, code from holdfast.unknowns order by operation_id')
+    assert.deepEqual(rows, [
+      { operation_id: 'op-gone', code: 'record_lost' },
+      { operation_id: 'op-lost', code: 'timeout' },
+    ])
     assert.equal(stateOf('op-lost'), 'unknown')
   })
-})
+}

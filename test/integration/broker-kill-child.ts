@@ -1,5 +1,5 @@
 /** A broker in a process of its own that is to be killed: it tells its parent what it sends, and never gets an answer. */
-import { createIds } from '../../services/single/ids.ts'
+import { createIds } from '../../shared/process/ids.ts'
 import { createDatabaseClock } from '../../shared/postgres/clock.ts'
 import { createPool } from '../../shared/postgres/pool.ts'
 import { openBroker } from '../helpers/broker.ts'

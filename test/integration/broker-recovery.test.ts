@@ -417,8 +417,16 @@ test('recovery takes no slot that a call wants', async () => {
   await lab.check()
 })
 
+let words = 0
 const word = (callId: string, as: 'succeeded' | 'failed' | 'not_executed') => ({
-  ...{ tenant: 'tenant', callId, as, reason: 'looked at the books', by: { agent: 'anna', credential: 'c1' } },
+  ...{
+    id: `word ${(words += 1)}`,
+    tenant: 'tenant',
+    callId,
+    as,
+    reason: 'looked at the books',
+    by: { agent: 'anna', credential: 'c1' },
+  },
 })
 
 test('a person settles an unknown, on record with who and why, and a key closed so is never sent again', async () => {
@@ -433,8 +441,9 @@ test('a person settles an unknown, on record with who and why, and a key closed 
   assert.equal(listed?.record.operation.callId, command.callId)
   assert.deepEqual(await port.unknowns({ tenant: 'another', limit: 10 }), [])
   assert.equal((await port.resolve({ ...word(command.callId, 'succeeded'), tenant: 'another' })).kind, 'no_such_call')
-  const resolved = await port.resolve(word(command.callId, 'not_executed'))
-  assert.equal(resolved.kind, 'resolved')
+  const given = word(command.callId, 'not_executed')
+  assert.equal((await port.resolve(given)).kind, 'resolved')
+  assert.equal((await port.resolve(given)).kind, 'resolved', 'the same word, asked again after a lost answer')
   const row = await lab.rowIn('key', 'not_executed')
   assert.deepEqual([row.evidence, row.reopenable], ['person', false])
   const event = (await lab.events()).find(({ type }) => type === 'call.resolved')

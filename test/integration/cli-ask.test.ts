@@ -10,8 +10,10 @@ import { type Audit, start as startAudit } from '../../services/audit/start.ts'
 import { type Rendered, renderOutcome, renderReport } from '../../services/front/outcome/render.ts'
 import { codes } from '../../shared/call/codes.ts'
 import type { OutcomeRecord } from '../../shared/call/record.ts'
+import type { Listener } from '../../shared/internal/listener.ts'
 import { runCli } from '../helpers/cli.ts'
 import { silent } from '../helpers/clickhouse.ts'
+import { testListener } from '../helpers/listener.ts'
 import { createMemoryJournal } from './audit-memory-journal.ts'
 
 const key = 'hf_the_key'
@@ -75,6 +77,7 @@ const problem = (code: 'bad_request' | 'unauthorized', message: string): Rendere
 
 let cwd: string
 let api: Server
+let listener: Listener
 let audit: Audit
 let here: { cwd: string; env: Record<string, string> }
 
@@ -88,8 +91,10 @@ before(async () => {
     response.writeHead(http, { 'content-type': 'application/json' }).end(text)
   })
   await new Promise<void>(resolve => api.listen(0, '127.0.0.1', resolve))
+  listener = await testListener()
   audit = await startAudit({
-    config: { ...auditDefaults, port: 0 },
+    config: auditDefaults,
+    listener,
     journal: createMemoryJournal(),
     clickhouse: { path: join(cwd, 'history') },
     authenticate: async secret => (secret === key ? { agent: 'dev', tenant: 'default', readHistory: true } : undefined),
@@ -103,6 +108,7 @@ before(async () => {
 })
 after(async () => {
   await audit.stop()
+  await listener.close()
   await new Promise(resolve => api.close(resolve))
   await rm(cwd, { recursive: true })
 })

@@ -31,6 +31,62 @@ test('what is set is taken', () => {
   assert.equal(environment.clickhouseUrl, undefined)
 })
 
+test('how Kafka is spoken to is configured, and has defaults', () => {
+  assert.deepEqual(readEnvironment({}).kafka, {
+    tls: undefined,
+    sasl: undefined,
+    topicPrefix: '',
+    compression: 'none',
+    replication: 3,
+  })
+  const { kafka } = readEnvironment({
+    KAFKA_BROKERS: 'k1:9093',
+    KAFKA_TLS: 'true',
+    KAFKA_TLS_CA: 'ca.pem',
+    KAFKA_SASL_MECHANISM: 'plain',
+    KAFKA_USERNAME: 'u',
+    KAFKA_PASSWORD: 'p',
+    KAFKA_TOPIC_PREFIX: 'prod.',
+    KAFKA_COMPRESSION: 'gzip',
+    KAFKA_REPLICATION: '1',
+  })
+  assert.deepEqual(kafka, {
+    tls: { caFile: 'ca.pem' },
+    sasl: { mechanism: 'plain', username: 'u', password: 'p' },
+    topicPrefix: 'prod.',
+    compression: 'gzip',
+    replication: 1,
+  })
+})
+
+test('a password is never sent in the clear to another machine, nor half of a log-in configured', () => {
+  const login = { KAFKA_SASL_MECHANISM: 'plain', KAFKA_USERNAME: 'u', KAFKA_PASSWORD: 'hunter2' }
+  const problems = (env: Record<string, string>): string[] => {
+    try {
+      readEnvironment(env)
+      return []
+    } catch (error) {
+      assert.doesNotMatch(String(error), /hunter2/)
+      return (error as ConfigError).problems.map(problem => problem.split(' ')[0] as string)
+    }
+  }
+  assert.deepEqual(problems({ ...login, KAFKA_BROKERS: 'k1:9092' }), ['KAFKA_TLS'])
+  assert.deepEqual(problems({ ...login, KAFKA_BROKERS: '127.0.0.1:9092,k1:9092' }), ['KAFKA_TLS'])
+  assert.deepEqual(problems({ ...login, KAFKA_BROKERS: '127.0.0.1:9092, localhost:9093' }), [])
+  assert.deepEqual(problems({ ...login, KAFKA_BROKERS: 'k1:9092', KAFKA_SASL_MECHANISM: 'scram-sha-512' }), [])
+  assert.deepEqual(problems({ KAFKA_SASL_MECHANISM: 'scram-sha-256' }), ['KAFKA_USERNAME', 'KAFKA_PASSWORD'])
+  assert.deepEqual(problems({ KAFKA_USERNAME: 'u' }), ['KAFKA_SASL_MECHANISM'])
+  assert.deepEqual(problems({ KAFKA_TLS_CA: 'ca.pem' }), ['KAFKA_TLS_CA'])
+  const wrong = {
+    KAFKA_TLS: 'yes',
+    KAFKA_SASL_MECHANISM: 'oauthbearer',
+    KAFKA_TOPIC_PREFIX: 'a/b',
+    KAFKA_COMPRESSION: 'zstd',
+    KAFKA_REPLICATION: '0',
+  }
+  assert.deepEqual(problems({ ...login, ...wrong }).sort(), Object.keys(wrong).sort())
+})
+
 test('every wrong variable is named at once, and no value is shown', () => {
   const wrong = {
     HOLDFAST_HOST: '127.0.0.1:80',

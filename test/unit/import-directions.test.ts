@@ -14,7 +14,7 @@ type Import = { readonly file: string; readonly target: string }
 /** Paths are relative to the repository; a package is its name, `node:` and all. The first rule that breaks is told. */
 type Rule = { readonly reason: string; readonly breaks: (file: string, target: string) => boolean }
 
-const technologies = ['postgres', 'clickhouse', 'journal', 'upstream', 'policy', 'config', 'telemetry']
+const technologies = ['postgres', 'clickhouse', 'journal', 'upstream', 'policy', 'config', 'telemetry', 'internal']
 const technologyOf = (path: string) => technologies.find(name => path.startsWith(`shared/${name}/`))
 const serviceOf = (path: string) => /^services\/([^/]+)\//.exec(path)?.[1]
 

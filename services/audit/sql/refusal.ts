@@ -2,6 +2,7 @@
  * Why a request for SQL was not run, as a value. It reaches the client in ClickHouse's own form, so that every client
  * of ClickHouse shows the sentence: `Code: 164. DB::Exception: ... (READONLY)`, and the code in a header.
  */
+import { httpStatusOf } from '../../../shared/clickhouse/wire.ts'
 
 /** Names and numbers as ClickHouse has them; `http` is the status it goes out with. */
 const kinds = {
@@ -32,30 +33,6 @@ export function refusalToWire({ refused, sentence }: Refusal): WireError {
   return { http, code, text: `Code: ${code}. DB::Exception: ${sentence} (${refused})\n` }
 }
 
-/** Statuses ClickHouse itself gives; everything else is 500. */
-const httpOfCode = new Map([
-  [36, 400],
-  [62, 400],
-  [43, 400],
-  [6, 400],
-  [27, 400],
-  [53, 400],
-  [456, 400],
-  [395, 500],
-  [46, 404],
-  [47, 404],
-  [60, 404],
-  [81, 404],
-  [115, 404],
-  [164, 403],
-  [497, 403],
-  [452, 403],
-  [159, 408],
-  [202, 503],
-  [396, 500],
-  [241, 500],
-])
-
 /** What the engine said, without its nesting, its version and the statement of ours that it happened in. */
 export function engineErrorToWire(message: string): WireError {
   const text = message
@@ -65,5 +42,5 @@ export function engineErrorToWire(message: string): WireError {
     .replace(/: In scope SELECT formatQuerySingleLine\([\s\S]*(?=\. \([A-Z_]+\)$)/, '')
   const code = Number(/^Code: (\d+)\./.exec(text)?.[1] ?? 0)
   if (code === 0) return { http: 500, code: 1002, text: `Code: 1002. DB::Exception: ${text} (UNKNOWN_EXCEPTION)\n` }
-  return { http: httpOfCode.get(code) ?? 500, code, text: `${text}\n` }
+  return { http: httpStatusOf(code), code, text: `${text}\n` }
 }

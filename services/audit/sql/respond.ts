@@ -2,26 +2,16 @@
 import type { ServerResponse } from 'node:http'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
+import { contentTypeOf } from '../../../shared/clickhouse/wire.ts'
 import type { WireError } from './refusal.ts'
 import type { SqlRequest } from './request.ts'
 import type { Answer } from './run.ts'
-
-const contentTypes: readonly (readonly [RegExp, string])[] = [
-  [/^(?:TabSeparated|TSV)/, 'text/tab-separated-values; charset=UTF-8'],
-  [/^CSV/, 'text/csv; charset=UTF-8'],
-  [/^JSON\w*EachRow|^NDJSON|^JSONLines/, 'application/x-ndjson; charset=UTF-8'],
-  [/^JSON/, 'application/json; charset=UTF-8'],
-  [/^XML$/, 'application/xml; charset=UTF-8'],
-  [/^(?:Pretty|Vertical|Values|Markdown|SQLInsert)/, 'text/plain; charset=UTF-8'],
-]
-const contentType = (format: string) =>
-  contentTypes.find(([pattern]) => pattern.test(format))?.[1] ?? 'application/octet-stream'
 
 /** The whole answer is in memory (the reader bounds it), so status and headers are always true. */
 export async function respondAnswer(response: ServerResponse, request: SqlRequest, answer: Answer): Promise<void> {
   const body = request.gzip ? await promisify(gzip)(answer.bytes) : answer.bytes
   response.writeHead(200, {
-    'content-type': contentType(answer.format),
+    'content-type': contentTypeOf(answer.format),
     'content-length': body.byteLength,
     ...(request.gzip ? { 'content-encoding': 'gzip' } : {}),
     'x-clickhouse-server-display-name': 'holdfast',

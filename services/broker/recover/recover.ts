@@ -14,7 +14,7 @@ import { move } from '../move.ts'
 import { repeat } from '../repeat.ts'
 import { type DueRow, giveBackDue, takeDue } from '../sql/recover.ts'
 import { operationOf } from '../sql/row.ts'
-import { commandOf } from '../sweep.ts'
+import { commandOfRow } from '../sweep.ts'
 import { look } from './look.ts'
 import { replay } from './replay.ts'
 
@@ -95,7 +95,7 @@ async function recoverOne({ broker, stopping }: Deps, row: DueRow): Promise<void
 
 /** The command of the try, from what was kept of it. */
 function commandFor(row: DueRow, kept: KeptCall | undefined): SubmitCommand {
-  const command = commandOf(row)
+  const command = commandOfRow(row)
   if (kept === undefined) return command
   return {
     ...command,

@@ -42,7 +42,8 @@ export type Evidence = {
 /**
  * Every move of an operation after its claim: state, answer and event in one commit. A row that somebody else is just
  * changing is read again before it is judged. Two batches that name the same rows meet only where an owner was fenced;
- * should they deadlock, the caller looks again, as after any doubt. (Locking the rows in order first costs a second
+ * should they deadlock, the caller looks again, as after any doubt. What is `unknown` does not become so again: after a
+ * failover a process may remember another event of the same sequence than the one that is on record now. (Locking the rows in order first costs a second
  * write of each.)
  */
 const textOf = (isBeside: boolean) => `
@@ -57,6 +58,7 @@ with input as (
     twin_slot = coalesce(i.twin_slot, o.twin_slot)
   from input i
   where o.operation_id = i.operation_id and o.sequence = i.expected_sequence and o.state <> 'fence'
+    and require_complete() and not (o.state = 'unknown' and i.state = 'unknown' and o.recovery is null)
     and (i.handled_call_id is null
       or not exists (select from handled_commands h where h.call_id = i.handled_call_id))
     and (i.intent_before_ms is null or (

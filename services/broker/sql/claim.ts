@@ -86,7 +86,7 @@ with input as (
     fingerprint text, change text, check_twins bool, twin_slot text, ${changingDefinitions}, first_seen_ms bigint, send_by_ms bigint,
     retention_ms bigint, ${keeps ? keptDefinitions : ''} topic text, partition int, record_key text, headers text, value text)
 ), live as (
-  select owner from owners where owner = $2 and lease_until_ms > now_ms()
+  select owner from owners where owner = $2 and lease_until_ms > now_ms() and require_complete()
 ), won as (
   insert into operations (${identity.join(', ')}, fingerprint, change, twin_slot, ${changingColumns.join(', ')},
     first_seen_ms, retention_ms)

@@ -18,7 +18,7 @@ with input as (
 ), remembered as (
   insert into handled_commands (call_id, operation_id, how, code, handled_ms)
   select call_id, operation_id, how, code, now_ms() from input
-  where not exists (select from operations o where o.operation_id = input.call_id)
+  where require_complete() and not exists (select from operations o where o.operation_id = input.call_id)
   order by call_id
   on conflict do nothing
   returning call_id

@@ -6,7 +6,7 @@ export type DueRow = OperationRow & { readonly kept: Sealed | undefined }
 const takeText = `
 with due as (
   select operation_id from operations
-  where state = 'unknown' and recover_at_ms <= now_ms() and operation_id <> all ($1) and server <> all ($2)
+  where require_complete() and state = 'unknown' and recover_at_ms <= now_ms() and operation_id <> all ($1) and server <> all ($2)
   order by recover_at_ms
   limit $3
   for update skip locked

@@ -12,7 +12,7 @@ const unknownsText = `
 select ${operationColumns}, ${answerColumns},
   (select coalesce(json_agg(e order by e.sequence), '[]') from evidence e where e.operation_id = o.operation_id) as evidence
 from operations o ${answerJoin}
-where o.tenant = $1 and o.state = 'unknown' and ($2::text is null or o.server = $2) and o.operation_id > $3
+where require_complete() and o.tenant = $1 and o.state = 'unknown' and ($2::text is null or o.server = $2) and o.operation_id > $3
 order by o.operation_id
 limit $4`
 
@@ -32,7 +32,7 @@ export async function readUnknowns(
 
 const ofTenantText = `
 select ${operationColumns}, ${answerColumns} from operations o ${answerJoin}
-where o.tenant = $2 and o.state <> 'fence' and o.operation_id = coalesce(
+where require_complete() and o.tenant = $2 and o.state <> 'fence' and o.operation_id = coalesce(
   (select h.operation_id from handled_commands h where h.call_id = $1 and h.how <> 'conflicted'),
   $1)`
 
@@ -42,4 +42,10 @@ export async function readOfTenant(
   { callId, tenant }: { callId: string; tenant: string },
 ): Promise<OperationRow | undefined> {
   return (await db.query<OperationRow>({ name: 'outcome_of_tenant', text: ofTenantText }, [callId, tenant])).rows[0]
+}
+
+/** Whether this very word settled the operation before: asked again after an answer that was lost. */
+export async function wasGiven(db: Queryable, operationId: string, id: string): Promise<boolean> {
+  const text = `select from evidence where operation_id = $1 and kind = 'person' and raw = $2`
+  return (await db.query({ name: 'word_given', text }, [operationId, id])).rows.length > 0
 }

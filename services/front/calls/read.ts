@@ -13,7 +13,7 @@ import { words } from '../words.ts'
 import { argumentProblem } from './arguments.ts'
 import { canAnswer, forwardedMeta, inputsOf } from './incoming.ts'
 import { finishedRecord, requestedRecord } from './records.ts'
-import { recordContext, refuseCall } from './refuse.ts'
+import { recordContext, refuseCall, toldOf } from './refuse.ts'
 import type { RawAnswer, SettledCall } from './settled.ts'
 
 export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswer> {
@@ -41,17 +41,18 @@ export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswe
   })
   if (!required) {
     deps.background('record of a read', acknowledged)
-    return answerRead(call, seen)
+    return { ...answerRead(call, seen), told: toldOf(facts, verdict) }
   }
   try {
     await acknowledged
-    return answerRead(call, seen)
+    return { ...answerRead(call, seen), told: toldOf(facts, verdict) }
   } catch (error) {
     deps.log.warn(
       { err: error, callId: call.callId },
       'a read was withheld because the journal did not acknowledge its records',
     )
-    return ownAnswer(call, 'journal_unavailable')
+    const told = toldOf(facts, { state: 'withheld', code: 'journal_unavailable' })
+    return { ...ownAnswer(call, 'journal_unavailable'), told }
   }
 }
 

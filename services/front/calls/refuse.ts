@@ -1,6 +1,7 @@
 import type { Code } from '../../../shared/call/codes.ts'
 import { callMetaName, outcomeMetaName } from '../answers/outcome-meta.ts'
 import { ownResult } from '../answers/write.ts'
+import type { Told } from '../../../shared/telemetry/front.ts'
 import type { Front } from '../deps.ts'
 import { serverInfo } from '../mcp/identity.ts'
 import { words } from '../words.ts'
@@ -34,5 +35,11 @@ export function refuseCall(deps: Deps, incoming: Incoming, facts: CallFacts, ref
       ? { [callMetaName]: { callId, code } }
       : { [outcomeMetaName]: { state: 'not_accepted', code, callId, replayed: false } }
   const raw = ownResult(words.notAccepted(code, detail, undefined), meta, { era: incoming.era, serverInfo })
-  return { kind: 'result', raw }
+  return { kind: 'result', raw, told: toldOf(facts, { state: 'not_accepted', code }) }
 }
+
+/** Only what servers list is a name to count by: anything else is what some client typed. */
+export const toldOf = (
+  { server, tool, toolHash, effect }: CallFacts,
+  { state, code }: { state: string; code?: string | undefined },
+): Told => ({ server, tool: toolHash === undefined ? undefined : tool, effect, state, code })

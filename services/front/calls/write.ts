@@ -5,6 +5,7 @@
 import { commandRecord, type SubmitCommand } from '../../../shared/call/command.ts'
 import { fingerprint } from '../../../shared/call/fingerprint.ts'
 import { AppendRefused, type NewRecord } from '../../../shared/journal/port.ts'
+import { stateTold } from '../answers/state-told.ts'
 import { answerWrite, type WriteReply } from '../answers/write.ts'
 import type { Front } from '../deps.ts'
 import { keyOf } from '../key.ts'
@@ -14,7 +15,7 @@ import { argumentProblem } from './arguments.ts'
 import { awaitReply } from './await-reply.ts'
 import { canAnswer, forwardedMeta, inputsOf } from './incoming.ts'
 import type { CallFacts } from './records.ts'
-import { recordRefusal, type Refusal } from './refuse.ts'
+import { recordRefusal, type Refusal, toldOf } from './refuse.ts'
 import type { RawAnswer, SettledCall } from './settled.ts'
 
 type TimedRefusal = Refusal & { readonly retryAfterMs?: number }
@@ -41,6 +42,7 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
   const scopeServer = deps.settings.scopeName(known.server)
   const answer = (reply: WriteReply): RawAnswer => ({
     kind: 'result',
+    told: toldOf(call.facts, stateTold(reply)),
     raw: answerWrite(reply, {
       era: incoming.era,
       server: known.server,

@@ -2,12 +2,7 @@
  * The HTTP face: who may connect, which paths there are, and that whatever arrives gets an answer in JSON. Bodies stay
  * bytes until a route reads them.
  */
-import {
-  localhostAllowedHostnames,
-  localhostAllowedOrigins,
-  validateHostHeader,
-  validateOriginHeader,
-} from '@modelcontextprotocol/server'
+import { localhostAllowedOrigins, validateOriginHeader } from '@modelcontextprotocol/server'
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Json } from '../../../shared/call/fingerprint.ts'
 import type { Authenticate } from '../deps.ts'
@@ -20,30 +15,23 @@ import { sendProblem } from './problem.ts'
 export type AppDeps = EndpointDeps & {
   readonly endpoint: Endpoint
   readonly authenticate: Authenticate
-  readonly ready: () => Promise<void>
-  /** Names under which this front may be called; undefined: any, where it is not bound to loopback. */
-  readonly hostnames: readonly string[] | undefined
+  /** Bound to this machine only: pages of other sites may not call it. */
+  readonly loopback: boolean
 }
-
-/** The hostnames that a front bound to `host` answers to: a page in a browser must not reach it under another name. */
-export const hostnamesOf = (host: string): readonly string[] | undefined =>
-  ['127.0.0.1', '::1', 'localhost'].includes(host) ? localhostAllowedHostnames() : undefined
 
 export function createApp(deps: AppDeps): FastifyInstance {
   const app = Fastify({
     bodyLimit: deps.settings.bodyBytes,
     // A key has up to 255 characters, each up to three when encoded.
     routerOptions: { maxParamLength: 1024 },
-    forceCloseConnections: 'idle',
   })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))
   app.addHook('onRequest', async (request, reply) => guard(deps, request, reply))
+  app.addHook('onResponse', async (request, reply) => measure(deps, request, reply))
   app.setNotFoundHandler((_request, reply) => sendProblem(reply, 'route_not_found'))
   app.setErrorHandler((error: FastifyError, request, reply) => sendError(deps, error, request, reply))
 
-  app.get('/livez', async () => ({ live: true }))
-  app.get('/readyz', async (_request, reply) => sendReadiness(deps, reply))
   const authenticated = { onRequest: authenticating(deps) }
   for (const path of ['/mcp', '/mcp/:server']) {
     app.post(path, authenticated, async (request, reply) => postMcp(deps, request, reply))
@@ -58,12 +46,10 @@ export function createApp(deps: AppDeps): FastifyInstance {
   return app
 }
 
-async function guard({ hostnames }: AppDeps, { headers }: FastifyRequest, reply: FastifyReply) {
-  if (hostnames === undefined) return
-  const host = validateHostHeader(headers.host, [...hostnames])
+async function guard({ loopback }: AppDeps, { headers }: FastifyRequest, reply: FastifyReply) {
+  if (!loopback) return
   const origin = validateOriginHeader(headers.origin, localhostAllowedOrigins())
-  const refused = host.ok ? origin : host
-  if (!refused.ok) return reply.code(403).send({ code: 'origin_refused', message: refused.message })
+  if (!origin.ok) return sendProblem(reply, 'origin_refused', origin.message)
 }
 
 function sendError({ log }: AppDeps, error: FastifyError, request: FastifyRequest, reply: FastifyReply) {
@@ -76,14 +62,13 @@ function sendError({ log }: AppDeps, error: FastifyError, request: FastifyReques
   })
 }
 
-async function sendReadiness({ ready }: AppDeps, reply: FastifyReply) {
-  try {
-    await ready()
-    return { ready: true }
-  } catch (error) {
-    return reply.code(503).send({ ready: false, reason: (error as Error).message })
-  }
-}
+const measure = ({ telemetry }: AppDeps, request: FastifyRequest, reply: FastifyReply) =>
+  telemetry.http({
+    method: request.method,
+    route: request.routeOptions.url ?? 'none',
+    status: reply.raw.statusCode,
+    durationMs: reply.elapsedTime,
+  })
 
 type Params = { readonly server?: string; readonly key?: string }
 

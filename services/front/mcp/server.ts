@@ -4,6 +4,8 @@
  */
 import { ProtocolError, ProtocolErrorCode, Server } from '@modelcontextprotocol/server'
 import { handleCall } from '../calls/call.ts'
+import type { Incoming } from '../calls/incoming.ts'
+import type { RawAnswer } from '../calls/settled.ts'
 import type { Directory } from '../catalogue/directory.ts'
 import type { Front } from '../deps.ts'
 import { handleOwnTool } from '../outcome/answer.ts'
@@ -42,8 +44,12 @@ export function createServer(deps: McpDeps, exchange: Exchange): Server {
     const incoming = exchange.calls.get(mcpReq.id)
     if (incoming === undefined)
       throw new ProtocolError(ProtocolErrorCode.InvalidRequest, 'The request is not in the body.')
-    exchange.answers.set(mcpReq.id, (await handleOwnTool(deps, incoming)) ?? (await handleCall(deps, incoming)))
+    exchange.answers.set(mcpReq.id, await answer(deps, incoming))
     return { content: [] }
   })
   return server
 }
+
+/** Questions to Holdfast itself are no calls of a server's tool, and are not counted as such. */
+const answer = async (deps: McpDeps, incoming: Incoming): Promise<RawAnswer> =>
+  (await handleOwnTool(deps, incoming)) ?? deps.telemetry.call(incoming, known => handleCall(deps, known))

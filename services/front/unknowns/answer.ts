@@ -10,7 +10,7 @@ import { renderOutcome } from '../outcome/render.ts'
 import { nextStep } from '../words.ts'
 import { renderUnknowns } from './render.ts'
 
-type Deps = Pick<Front, 'broker' | 'settings' | 'clock' | 'log'>
+type Deps = Pick<Front, 'broker' | 'settings' | 'clock' | 'ids' | 'log'>
 type Input = { readonly [name: string]: Json | undefined }
 
 const refused = (code: Code, problem: string = codes[code].what): Answered => ({ ok: false, code, problem })
@@ -55,7 +55,7 @@ export async function resolve(
   const read = readBody(input.body)
   if (typeof read === 'string') return refused('bad_request', read)
   try {
-    return await settle(deps, { tenant, callId: input.callId, by: input.caller, ...read })
+    return await settle(deps, { id: deps.ids.ulid(), tenant, callId: input.callId, by: input.caller, ...read })
   } catch (error) {
     deps.log.warn({ err: error, callId: input.callId }, 'an unknown could not be settled')
     return refused('outcome_unavailable', 'Whether it is settled now could not be confirmed: look at it again.')

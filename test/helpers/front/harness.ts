@@ -15,6 +15,7 @@ import type { Journal } from '../../../shared/journal/port.ts'
 import { topics } from '../../../shared/journal/topics.ts'
 import type { Pool } from '../../../shared/postgres/pool.ts'
 import type { Upstreams } from '../../../shared/upstream/types.ts'
+import { testListener } from '../listener.ts'
 import { upstreamsFor } from '../upstream/harness.ts'
 import { type Lab, type LabOptions, startLab } from '../upstream/lab.ts'
 import { type SdkServer, startSdkServer } from '../upstream/sdk-server.ts'
@@ -138,9 +139,11 @@ export async function startHarness(t: TestContext, options: HarnessOptions = {})
     })
   const broker = await startTestBroker({ journal, deliver: replies => deliver(replies), dispatch, now: clock.now })
   closers.push(() => broker.stop())
-  const front = await startFront({
+  const listener = await testListener(['journal'])
+  closers.push(() => listener.close())
+  const started = await startFront({
     config,
-    port: 0,
+    listener,
     journal: options.journalForFront?.(journal) ?? journal,
     broker,
     upstreams,
@@ -158,7 +161,12 @@ export async function startHarness(t: TestContext, options: HarnessOptions = {})
     replyTo: 'front-1',
     times: { rereadMs: 100, drainMs: 500, ...options.times },
   })
-  closers.push(() => front.stop())
+  const stop = async () => {
+    await started.stop()
+    await listener.close()
+  }
+  const front = { ...started, stop }
+  closers.push(stop)
   deliver = front.deliver
   await front.ready()
 

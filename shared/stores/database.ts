@@ -1,0 +1,65 @@
+/** The database as every service opens it: reached, migrated, fit for the configuration, and its time known. */
+import type { Config } from '../config/load.ts'
+import { UnavailableError } from '../errors.ts'
+import { createDatabaseClock } from '../postgres/clock.ts'
+import type { Log } from '../postgres/log.ts'
+import { migrate } from '../postgres/migrate.ts'
+import { byKeySettings, createPool, type Pool, type Queryable } from '../postgres/pool.ts'
+import { refuseOrphans } from './live-scopes.ts'
+
+export type Database = {
+  readonly pool: Pool
+  /** Database time, never ahead of it. Whole milliseconds: what is decided with is what is stored. */
+  readonly clock: { now(): number }
+  /** @throws UnavailableError */
+  ping(): Promise<void>
+  close(): Promise<void>
+}
+
+export type DatabaseInput = {
+  readonly url: string
+  /** Shown as `application_name`. */
+  readonly name: string
+  readonly maxConnections: number
+  readonly config: Config
+  readonly log: Log
+}
+
+/**
+ * Any number of processes may do this at a time: migrations take turns.
+ * @throws UnavailableError when it does not answer; ConfigError when it is newer than this program, or the configuration
+ *   leaves unexpired keys without a name. Nothing stays open then.
+ */
+export async function openDatabase({ url, name, maxConnections, config, log }: DatabaseInput): Promise<Database> {
+  const pool = createPool({ url, name, max: maxConnections, log, settings: byKeySettings })
+  const clock = createDatabaseClock(pool)
+  const close = async () => {
+    clock.stop()
+    await pool.end()
+  }
+  try {
+    await reach(pool)
+    await migrate({ pool, log })
+    await refuseOrphans(pool, config)
+    await clock.sync()
+  } catch (error) {
+    await close()
+    throw error
+  }
+  return { pool, clock: { now: () => Math.floor(clock.now()) }, ping: () => reach(pool), close }
+}
+
+/** `pg` tells the reason and never the password. */
+async function reach(pool: Queryable): Promise<void> {
+  try {
+    await pool.query('select 1')
+  } catch (cause) {
+    const { message, code } = cause as { message?: string; code?: string }
+    const why = message || code || String(cause)
+    throw new UnavailableError(
+      'postgres',
+      `the database does not answer (${why}): start it, or correct DATABASE_URL.`,
+      { cause },
+    )
+  }
+}

@@ -29,7 +29,7 @@ One word per thing, in code, tests and documents.
 | conflict | same key, other change |
 | twin | same change, other key, and the first is not settled |
 | evidence | what settles an \`unknown\`: a late answer, an upstream replay, a probe, a person |
-| recovery | what is done by itself to find out about an \`unknown\`: replays and probes, as the tool declares |
+| recovery | what is done by itself to find out about an \`unknown\`: replays and probes, as the tool declares. One asking of a probe is a look |
 | upstream | an MCP server behind Holdfast |
 | conversation | \`_meta["dev.holdfast/conversation"]\`, else the legacy session's id, else none |
 | journal | the ordered log of commands and facts: tables in PostgreSQL, or topics in Apache Kafka |

@@ -93,7 +93,9 @@ servers:
 
 Of the expressions' variables \`call.key\` is the agent's key and \`call.reference\` the one that Holdfast derives: 35 characters,
 the same for every attempt. A probe looks for what it can tell apart: two equal changes under two keys look the same unless
-something of the key is in them, so prefer \`inject\`. Requests are kept encrypted until they are settled or nothing more is
+something of the key is in them, so prefer \`inject\`. Try \`landed\` against a change that you know is there before you
+declare \`consistent\`: an expression that is never true would call everything \`not_executed\`. A probe is asked on behalf of the
+agent that called, whatever its roles allow. Requests are kept encrypted until they are settled or nothing more is
 planned; only of tools with \`recover\`.
 
 ## A role: \`roles.<name>\`

@@ -87,8 +87,8 @@ function claimOf(
   { event, checkTwins, twinSlot }: { event: OperationEvent; checkTwins: boolean; twinSlot: string },
 ): { claim: Claim; held: Held } {
   const operation = evolve(undefined, event)
-  const kept = isKept(operation) ? keep(broker, command, operation) : undefined
-  const { retentionMs } = broker.settings.tool(command.server, command.tool)
+  const { retentionMs, recovery } = broker.settings.tool(command.server, command.tool)
+  const kept = recovery && isKept(operation) ? keep(broker, command, operation) : undefined
   const { tenant, keyspace, server, key, tool, fingerprint, caller, dispatchBy } = command
   const claim: Claim = {
     operationId: operation.operationId,

@@ -40,14 +40,14 @@ export async function move(
   commandFor: (operation: Operation, fenced: boolean) => Exclude<Command, { type: 'submit' }>,
   options: MoveOptions = {},
 ): Promise<{ operation: Operation; moved: boolean }> {
-  const rules = broker.settings.tool(held.command.server, held.command.tool)
+  const { recovery } = broker.settings.tool(held.command.server, held.command.tool)
   let fenced = false
   let doubted = 0
   for (;;) {
-    const { event } = decide({ operation: held.operation }, commandFor(held.operation, fenced), rules.recovery)
+    const { event } = decide({ operation: held.operation }, commandFor(held.operation, fenced), recovery)
     if (event === undefined) return { operation: held.operation, moved: false }
     const next = evolve(held.operation, event)
-    const tried = await tryAdvance(broker, held, next, event, options)
+    const tried = await tryAdvance(broker, held, { next, event, hasRecovery: recovery !== undefined }, options)
     if (tried === 'moved') {
       held.operation = next
       broker.telemetry.moved(held.command, next)
@@ -80,8 +80,7 @@ const longestPauseMs = 500
 async function tryAdvance(
   broker: Broker,
   held: Held,
-  next: Operation,
-  event: OperationEvent,
+  { next, event, hasRecovery }: { next: Operation; event: OperationEvent; hasRecovery: boolean },
   options: MoveOptions,
 ): Promise<'moved' | 'refused' | 'doubtful'> {
   const { command, operation, retentionMs } = held
@@ -105,7 +104,7 @@ async function tryAdvance(
       // What a replay was told without settling anything is not the answer to the call.
       answer: settlesNothing(event) ? undefined : answer,
       intentBefore,
-      beside: besideOf(broker, held, next, event, options),
+      beside: besideOf(next, event, hasRecovery, options),
     })
     return moved ? 'moved' : 'refused'
   } catch (error) {
@@ -129,14 +128,12 @@ const settlesNothing = (event: OperationEvent): boolean =>
 
 /** Only tools with recovery have anything beside their row. */
 function besideOf(
-  broker: Broker,
-  { command }: Held,
   next: Operation,
   event: OperationEvent,
+  hasRecovery: boolean,
   { answer, reason, evidence, also }: MoveOptions,
 ): Beside | undefined {
-  const { recovery } = broker.settings.tool(command.server, command.tool)
-  const drop = recovery !== undefined && !isKept(next)
+  const drop = hasRecovery && !isKept(next)
   const found = evidence ?? (settlesNothing(event) ? replayEvidence(event, answer, reason) : undefined)
   return drop || found || also ? { drop, evidence: found, also } : undefined
 }

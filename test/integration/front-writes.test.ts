@@ -72,6 +72,7 @@ test('a slow write becomes an event stream that is kept alive, tells of progress
     }
   }
   await readUntil(/(: keep-alive\n\n[^]*){3}/)
+  await lab.waitForCall()
   lab.release()
   await readUntil(/"result"/)
   const events = text.split('\n\n').flatMap(event => /^event: message\ndata: (.*)$/m.exec(event)?.[1] ?? [])

@@ -5,7 +5,15 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { findConfig, type LoadInput, loadConfig } from '../../shared/config/load.ts'
 import { checkRenames } from '../../shared/config/renames.ts'
-import { agentSettings, scopeName, serverAddresses, serverOfScope, toolSettings } from '../../shared/config/settings.ts'
+import { compileProbeArguments } from '../../shared/config/probe-expression.ts'
+import {
+  agentSettings,
+  scopeName,
+  serverAddresses,
+  serverOfScope,
+  toolSettings,
+  recoverySettings,
+} from '../../shared/config/settings.ts'
 import { ConfigError } from '../../shared/errors.ts'
 
 const load = (text: string, more: Partial<LoadInput> = {}) => loadConfig({ text, env: {}, ...more })
@@ -267,4 +275,52 @@ test('HOLDFAST_CONFIG is taken first, then holdfast.yaml here, then the example,
   } finally {
     rmSync(folder, { recursive: true })
   }
+})
+
+/** As the design prints it, comments and all. */
+const asDesigned = `servers:
+  payments:
+    url: http://127.0.0.1:4001/mcp            # Streamable HTTP; or command: [npx, some-server, --flag]
+    headers: { Authorization: "Bearer \${env:PAYMENTS_TOKEN}" }   # resolved where used, never logged
+    sessions: agent                            # upstream sessions: agent | shared | conversation
+    concurrency: 16                            # calls in flight, per broker
+    queue: 256                                 # accepted calls waiting
+    timeout: 30s
+    tools:
+      transfer:
+        effect: write
+        retention: 30d
+        ambiguousWhen: 'result.content[0].text.contains("gateway timeout")'
+        recover:
+          replay: { meta: example.com/idempotency-key }   # upstream honours keys: re-send with a derived key
+          probe: { tool: find_transfer, arguments: '{"reference": call.key}', landed: 'size(result.structuredContent.items) > 0' }
+      get_balance: { effect: read }
+roles:
+  teller: { allow: ["payments:*"], deny: ["payments:close_account"] }
+agents:
+  support-bot: { roles: [teller] }
+`
+
+test('the configuration of the design loads as printed, and its recovery is understood', () => {
+  const config = loadConfig({ text: asDesigned, env: { PAYMENTS_TOKEN: 'x' } })
+  const recovery = recoverySettings(config, 'payments', 'transfer')
+  assert.deepEqual(recovery?.carrier, { meta: 'example.com/idempotency-key' })
+  assert.deepEqual(recovery?.replay, { keepsMs: 86_400_000, pauseMs: 1_000 })
+  assert.deepEqual(recovery?.probe, { afterMs: 30_000, everyMs: 30_000, consistent: false })
+  const about = { call: { key: 'k' }, arguments: {} }
+  assert.deepEqual(recovery?.look?.argumentsFor(about), { json: '{"reference":"k"}' })
+  assert.equal(recovery?.look?.landed(about, '{"structuredContent":{"items":[1]}}'), true)
+  assert.equal(recovery?.look?.landed(about, '{"structuredContent":{"items":[]}}'), false)
+  assert.match(JSON.stringify(recovery?.look?.landed(about, '{"content":[]}')), /problem/)
+  assert.equal(recoverySettings(config, 'payments', 'get_balance'), undefined)
+})
+
+test('arguments of a probe may be of several types, and whole numbers stay whole', () => {
+  const source = '{"name": arguments.name, "limit": 10, "exact": true, "rate": 1.5, "in": [1, 2]}'
+  const compiled = compileProbeArguments(source)
+  assert.ok('run' in compiled, JSON.stringify(compiled))
+  assert.deepEqual(compiled.run({ call: {}, arguments: { name: 'x' } }), {
+    json: '{"name":"x","limit":10,"exact":true,"rate":1.5,"in":[1,2]}',
+  })
+  assert.ok('problem' in compiled.run({ call: {}, arguments: {} }), 'a field that is missing is a problem')
 })

@@ -131,9 +131,16 @@ export async function advanceOperations(db: Queryable, advances: readonly Advanc
 const besideColumns = ({ kept, drop, evidence, also }: Beside) => ({
   ...keptColumns(kept),
   drop_kept: drop ?? false,
-  ...(evidence && { evidence_kind: evidence.kind, evidence_says: evidence.says, evidence_raw: evidence.raw ?? null }),
+  ...(evidence && {
+    evidence_kind: evidence.kind,
+    evidence_says: storable(evidence.says),
+    evidence_raw: evidence.raw === undefined ? null : storable(evidence.raw),
+  }),
   ...(also && { also: recordColumns(also) }),
 })
+
+/** Words of others may hold what no text in the database can: a NUL, or half a character where they were cut. */
+const storable = (text: string): string => text.replaceAll('\0', '').replaceAll(/\p{Surrogate}/gu, '\ufffd')
 
 /** Enough of the server's words to see what it meant. */
 const mostWords = 4_000

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { readEnvironment, variables } from '../../shared/config/environment.ts'
+import { readReplica } from '../../shared/config/replica.ts'
 import { ConfigError } from '../../shared/errors.ts'
 
 test('without variables everything is on loopback and in .holdfast', () => {
@@ -22,7 +23,11 @@ test('what is set is taken', () => {
     DATABASE_URL: 'postgresql://u:p@db/x',
     KAFKA_BROKERS: 'k1:9092, k2:9092',
     CLICKHOUSE_URL: '',
+    HOLDFAST_BROKER_URLS: 'http://b1:8081/, https://b2',
+    HOLDFAST_DRAIN_SECONDS: '45',
   })
+  assert.deepEqual(environment.brokerUrls, ['http://b1:8081', 'https://b2'])
+  assert.equal(environment.drainMs, 45_000)
   assert.equal(environment.host, '0.0.0.0')
   assert.equal(environment.frontPort, 0)
   assert.equal(environment.devKey, 'a-dev-key')
@@ -94,6 +99,10 @@ test('every wrong variable is named at once, and no value is shown', () => {
     HOLDFAST_BROKER_PORT: '70000',
     HOLDFAST_DEV_KEY: 'hunter2',
     HOLDFAST_INTERNAL_TOKEN: 'with a space in it',
+    HOLDFAST_SECRET: 'hunter2',
+    HOLDFAST_FRONT_URL: 'http://hunter2@front:8080',
+    HOLDFAST_BROKER_URLS: 'http://broker:8081,broker:8081',
+    HOLDFAST_DRAIN_SECONDS: '-1',
     DATABASE_URL: 'mysql://root:hunter2@db',
     KAFKA_BROKERS: 'k1',
     CLICKHOUSE_URL: 'nonsense',
@@ -105,6 +114,27 @@ test('every wrong variable is named at once, and no value is shown', () => {
       assert.deepEqual(error.problems.map(problem => problem.split(' ')[0]).sort(), Object.keys(wrong).sort())
       assert.doesNotMatch(error.message, /hunter2|10\.1\.2\.3|with a space/)
       assert.match(error.message, /HOLDFAST_FRONT_PORT was set by Kubernetes/)
+      return true
+    },
+  )
+})
+
+test('what a process of a cluster cannot do without is asked for with everything else that is wrong', () => {
+  const required = ['databaseUrl', 'secret', 'internalToken', 'brokerUrls'] as const
+  const env = { HOLDFAST_CONFIG: '/no/such/file.yaml', HOLDFAST_INTERNAL_TOKEN: 'short', HOLDFAST_FRONT_PORT: 'x' }
+  assert.throws(
+    () => readReplica(env, { required }),
+    (error: unknown) => {
+      assert.ok(error instanceof ConfigError)
+      const names = error.problems.map(problem => problem.split(/[ :]/)[0]).sort()
+      assert.deepEqual(names, [
+        '/no/such/file.yaml',
+        'DATABASE_URL',
+        'HOLDFAST_BROKER_URLS',
+        'HOLDFAST_FRONT_PORT',
+        'HOLDFAST_INTERNAL_TOKEN',
+        'HOLDFAST_SECRET',
+      ])
       return true
     },
   )

@@ -326,7 +326,7 @@ export function createUpstream() {
   const released = new AbortController()
   setMaxListeners(0, released.signal)
   // A look at the server carries no key of the caller: it goes by its tool.
-  const keyOf = ({ meta, tool }: AttemptRequest) => String(meta?.key ?? tool)
+  const keyOf = ({ meta, tool }: AttemptRequest) => (meta?.key as string | undefined) ?? tool
 
   return {
     sent,

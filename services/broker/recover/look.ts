@@ -45,7 +45,10 @@ async function keepOvertaken(
   { look: saw, says }: Found,
 ): Promise<void> {
   const event = overtakenLookRecord({
-    ...{ command, operation, look: saw, says },
+    command,
+    operation,
+    look: saw,
+    says,
     at: broker.clock.now(),
     id: broker.ids.ulid(),
   })

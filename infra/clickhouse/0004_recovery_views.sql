@@ -72,7 +72,7 @@ select
     max(events.sequence) as sequence,
     argMax(events.epoch, events.sequence) as epoch,
     argMax(events.round, events.sequence) as round,
-    countDistinctIf(events.attempt, events.type = 'call.dispatched') as attempts,
+    countDistinctIf((events.epoch, events.round, events.attempt), events.type = 'call.dispatched') as attempts,
     groupUniqArray(events.call_id) as call_ids,
     min(coalesce(events.received_at, events.time)) as first_seen_at,
     minIf(toNullable(events.time), events.type = 'call.dispatched') as dispatched_at,

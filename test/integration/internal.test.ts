@@ -105,9 +105,14 @@ test('unknowns and a person’s word about one travel whole', async () => {
   const record = recordWith('{"big":12345678901234567890}')
   const listener = await serve(brokerRoutes(answering(record)))
   const broker = brokerClient({ client }, [listener.url])
-  assert.deepEqual(await broker.unknowns({ tenant: 't', limit: 10 }), [{ record, evidence: [evidence] }])
+  // What is absent does not travel.
+  const sent = JSON.parse(JSON.stringify(record)) as OutcomeRecord
+  assert.deepEqual(await broker.unknowns({ tenant: 't', limit: 10 }), [{ record: sent, evidence: [evidence] }])
   const word = { id: 'w', tenant: 't', as: 'succeeded', reason: 'seen', by: { agent: 'anna' } } as const
-  assert.deepEqual(await broker.resolve({ ...word, callId: 'c' }), { kind: 'resolved', record })
+  assert.deepEqual(await broker.resolve({ ...word, callId: 'c' }), {
+    kind: 'resolved',
+    record: sent,
+  })
   assert.deepEqual(await broker.resolve({ ...word, callId: 'another' }), { kind: 'no_such_call' })
   await client.close()
   await listener.close()

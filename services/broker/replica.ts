@@ -49,7 +49,7 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
   return startReplica({ host, port, remedy: 'set HOLDFAST_BROKER_PORT to another one', needs, log }, async opening => {
     const { listener, closers } = opening
     const stores = await openStores(opening, { service: 'broker', settings, maxConnections: 16, log })
-    const { pool, clock, ids, opened } = stores
+    const { pool, kept, clock, ids, opened } = stores
 
     const telemetry = stores.telemetry.broker()
     serveMetrics(listener, telemetry.exposition)
@@ -83,7 +83,7 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
     const broker = await listener.needs.until('lease', () =>
       startBroker(
         {
-          db: pool,
+          db: kept,
           journal: opened.journal,
           upstreams: commandServers.upstreams,
           settings: brokerSettings(config),

@@ -12,6 +12,7 @@ import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
 import { createCommits } from './commits.ts'
 import { handleDelivery } from './intake.ts'
+import { inHalves } from './halves.ts'
 import { createLanes } from './lanes.ts'
 import { brokerGroup, createOutcomes } from './outcomes.ts'
 import { resolveUnknown } from './resolve.ts'
@@ -115,11 +116,11 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     handling: new Set(),
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(
-      telemetry.batch('claim', claims => claimBatch(db, owner.id(), claims)),
+      telemetry.batch('claim', claims => inHalves(claims, half => claimBatch(db, owner.id(), half))),
       batches,
     ),
     advances: createBatcher(
-      telemetry.batch('advance', advances => advanceOperations(db, advances)),
+      telemetry.batch('advance', advances => inHalves(advances, half => advanceOperations(db, half))),
       batches,
     ),
     joins: createBatcher(

@@ -2,6 +2,7 @@
 import type { Config } from '../config/load.ts'
 import { UnavailableError } from '../errors.ts'
 import { createDatabaseClock } from '../postgres/clock.ts'
+import { type KeptConnections, keepConnections } from '../postgres/kept.ts'
 import type { Log } from '../postgres/log.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { byKeySettings, createPool, type Pool, type Queryable } from '../postgres/pool.ts'
@@ -9,6 +10,8 @@ import { refuseOrphans } from './live-scopes.ts'
 
 export type Database = {
   readonly pool: Pool
+  /** A few of the pool's connections, for broker: its statements follow one another. */
+  readonly kept: KeptConnections
   /** Database time, never ahead of it. Whole milliseconds: what is decided with is what is stored. */
   readonly clock: { now(): number }
   /** @throws UnavailableError */
@@ -25,6 +28,9 @@ export type DatabaseInput = {
   readonly log: Log
 }
 
+/** More than a broker mostly has under way, and few enough that the pool has some for everybody else. */
+const mostKept = 6
+
 /**
  * Any number of processes may do this at a time: migrations take turns.
  * @throws UnavailableError when it does not answer; ConfigError when it is newer than this program, or the configuration
@@ -32,9 +38,11 @@ export type DatabaseInput = {
  */
 export async function openDatabase({ url, name, maxConnections, config, log }: DatabaseInput): Promise<Database> {
   const pool = createPool({ url, name, max: maxConnections, log, settings: byKeySettings })
+  const kept = keepConnections(pool, mostKept)
   const clock = createDatabaseClock(pool)
   const close = async () => {
     clock.stop()
+    kept.release()
     await pool.end()
   }
   try {
@@ -46,7 +54,7 @@ export async function openDatabase({ url, name, maxConnections, config, log }: D
     await close()
     throw error
   }
-  return { pool, clock: { now: () => Math.floor(clock.now()) }, ping: () => reach(pool), close }
+  return { pool, kept, clock: { now: () => Math.floor(clock.now()) }, ping: () => reach(pool), close }
 }
 
 /** `pg` tells the reason and never the password. */

@@ -1,6 +1,7 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
-import { type Claim, recordColumns } from './claim.ts'
+import type { Claim } from './claim.ts'
+import { recordColumns } from './record.ts'
 
 /** Who asked about which key. */
 export type Fence = {

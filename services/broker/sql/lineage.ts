@@ -1,6 +1,7 @@
 /** Statements of a completion after a failover. Each fails as a whole once the lineage is complete or another one. */
 import type { NewRecord } from '../../../shared/journal/port.ts'
-import { changingDefinitions, recordColumns } from './claim.ts'
+import { changingDefinitions } from './claim.ts'
+import { recordColumns } from './record.ts'
 import { type Changing, changingColumns, operationColumns, type OperationRow, type Queryable } from './row.ts'
 
 export type Lineage = {

@@ -168,18 +168,16 @@ export const changingColumns = [
   'recover_at_ms',
 ] as const
 
-type Nullable = 'recovery' | 'recover_at_ms'
-/** What only few rows have is left out of the others: absent is null. */
-export type Changing = Record<Exclude<(typeof changingColumns)[number], Nullable>, string | number | boolean | null> & {
-  readonly recovery?: Recovery
-  readonly recover_at_ms?: number
-}
+/** What is absent is undefined: it takes no room in a batch. */
+export type Changing = Record<
+  Exclude<(typeof changingColumns)[number], 'recovery'>,
+  string | number | boolean | undefined
+> & { readonly recovery: Recovery | undefined }
 
 /** @param retentionMs how long a settled outcome is kept */
 export function changingOf(operation: Operation, retentionMs: number): Changing {
-  const has = <K extends string>(key: K) =>
-    key in operation ? ((operation as Record<string, unknown>)[key] as never) : null
-  const finishedAt: number | null = has('finishedAt')
+  const has = <K extends string>(key: K) => (operation as Record<string, unknown>)[key] as never
+  const finishedAt: number | undefined = has('finishedAt')
   return {
     state: operation.state,
     call_id: operation.callId,
@@ -191,18 +189,14 @@ export function changingOf(operation: Operation, retentionMs: number): Changing 
     code: has('code'),
     evidence: has('evidence'),
     reopenable: operation.state === 'not_executed' && operation.reopenable,
-    inputs_hash: operation.inputsHash ?? null,
+    inputs_hash: operation.inputsHash,
     request_state_hash: has('requestStateHash'),
     dispatch_by_ms: has('dispatchBy'),
     dispatched_ms: has('dispatchedAt'),
     finished_ms: finishedAt,
-    expires_ms: finishedAt === null ? null : finishedAt + retentionMs,
-    ...('recovery' in operation && operation.recovery && recoveryColumns(operation)),
+    expires_ms: finishedAt === undefined ? undefined : finishedAt + retentionMs,
+    recovery: has('recovery'),
+    // Due only while it is unknown: a replay that runs is its owner's.
+    recover_at_ms: operation.state === 'unknown' ? operation.recovery?.next?.at : undefined,
   }
 }
-
-const recoveryColumns = ({ state, recovery }: Extract<Operation, { recovery?: Recovery }>) => ({
-  ...(recovery && { recovery }),
-  // Due only while it is unknown: a replay that runs is its owner's.
-  ...(state === 'unknown' && recovery?.next && { recover_at_ms: recovery.next.at }),
-})

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { Client as ModernClient, StreamableHTTPClientTransport as ModernTransport } from '@modelcontextprotocol/client'
 import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as LegacyTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
-import { openClusterStores } from './cluster-stores.ts'
+import type { OpenStores } from './cluster-stores.ts'
 import { eventually } from './node.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -67,6 +67,7 @@ export type Cluster = {
 
 export type ClusterInput = {
   readonly yaml: string
+  readonly stores: OpenStores
   readonly fronts?: number
   readonly brokers?: number
   readonly audits?: number
@@ -88,7 +89,7 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
   const key = 'the-key-of-the-cluster-tests'
 
   try {
-    const stores = await openClusterStores()
+    const stores = await input.stores()
     closers.push(() => stores.close())
     const brokerPorts = await freePorts(brokers)
     const shared = {
@@ -146,7 +147,7 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
         return { status: response.status, body: (await response.json()) as Record<string, unknown> }
       },
       async sql<Row>(query: string) {
-        const response = await fetch(`${of('audit')[0]?.url}/?default_format=JSON`, {
+        const response = await fetch(`${of('audit').find(audit => !audit.isStopped())?.url}/?default_format=JSON`, {
           method: 'POST',
           headers: { authorization: `Bearer ${key}` },
           body: query,

@@ -69,6 +69,7 @@ async function openStores() {
     DATABASE_URL: database.url,
     KAFKA_BROKERS: brokers.join(','),
     KAFKA_TOPIC_PREFIX: prefix,
+    KAFKA_REPLICATION: process.env['KAFKA_REPLICATION'] ?? '1',
     CLICKHOUSE_URL: clickhouse.url,
   }
   return {
@@ -99,30 +100,28 @@ async function startClickhouse() {
   }
 }
 
-test(
-  `${writes} writes of ${agents} agents through a cluster whose every process is killed: one effect a key, true answers, every event once`,
-  { timeout },
-  async t => {
-    t.diagnostic(`HOLDFAST_CHAOS_SEED=${seed}`)
-    console.log(`chaos: seed ${seed}, ${writes} writes`)
-    const random = randomOf(seed)
-    const alive = { fronts: [...cluster.fronts] }
-    const began = performance.now()
-    const working = work(alive, random)
-    let done = false
-    void working.finally(() => (done = true)).catch(() => {})
-    const kills = await disturb(alive, random, () => done)
-    const stories = await working
-    const seconds = (performance.now() - began) / 1000
-    console.log(`chaos: ${(writes / seconds).toFixed(0)} writes/s over ${seconds.toFixed(0)} s; ${kills} kills`)
+test(`${writes} writes of ${agents} agents through a cluster whose every process is killed: one effect a key, true answers, every event once`, {
+  timeout,
+}, async t => {
+  t.diagnostic(`HOLDFAST_CHAOS_SEED=${seed}`)
+  console.log(`chaos: seed ${seed}, ${writes} writes`)
+  const random = randomOf(seed)
+  const alive = { fronts: [...cluster.fronts] }
+  const began = performance.now()
+  const working = work(alive, random)
+  let done = false
+  void working.finally(() => (done = true)).catch(() => {})
+  const kills = await disturb(alive, random, () => done)
+  const stories = await working
+  const seconds = (performance.now() - began) / 1000
+  console.log(`chaos: ${(writes / seconds).toFixed(0)} writes/s over ${seconds.toFixed(0)} s; ${kills} kills`)
 
-    await Promise.all(cluster.members.filter(member => !member.isStopped()).map(member => member.ready()))
-    await settled()
-    checkLedger(stories)
-    await checkDatabase()
-    await checkHistory()
-  },
-)
+  await Promise.all(cluster.members.filter(member => !member.isStopped()).map(member => member.ready()))
+  await settled()
+  checkLedger(stories)
+  await checkDatabase()
+  await checkHistory()
+})
 
 async function work(alive: { fronts: Member[] }, random: () => number): Promise<Story[]> {
   const stories: Story[] = []
@@ -142,7 +141,10 @@ async function work(alive: { fronts: Member[] }, random: () => number): Promise<
 async function disturb(alive: { fronts: Member[] }, random: () => number, isDone: () => boolean): Promise<number> {
   let kills = 0
   const round = async () => {
-    for (const member of shuffled(cluster.members.filter(each => !each.isStopped()), random)) {
+    for (const member of shuffled(
+      cluster.members.filter(each => !each.isStopped()),
+      random,
+    )) {
       if (isDone() && kills >= cluster.members.length) return
       await member.kill()
       kills += 1

@@ -31,12 +31,13 @@ export function startAgent(connect: () => Promise<Client>) {
   const write = async (key: string): Promise<Story> => {
     const told: Told[] = []
     const until = performance.now() + giveUpAfterMs
-    let ask = false
+    let ask: boolean = false
     while (performance.now() < until) {
       const askedAt = performance.now()
       const tell = (state: string, code?: string) => told.push({ state, code, askedAt, at: performance.now() })
       try {
-        const { state, code }: Answered = ask ? await question(key) : outcomeOf(await call('write', argumentsOf(key)))
+        const answered: Answered = ask ? await question(key) : outcomeOf(await call('write', argumentsOf(key)))
+        const { state, code } = answered
         tell(state, code)
         if (state === 'succeeded') break
         if (state === 'unknown' && told.filter(each => each.state === 'unknown').length >= settledAfterUnknowns) break

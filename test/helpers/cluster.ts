@@ -41,6 +41,8 @@ export type Member = {
   kill(): Promise<void>
   /** Asks it to end. Resolves with the exit code. */
   terminate(): Promise<number>
+  /** It does not run now. */
+  isStopped(): boolean
 }
 
 /** Where a client's requests go: to fronts in turn, as behind a load balancer that knows nothing of sessions, or by their body. */
@@ -52,9 +54,11 @@ export type Cluster = {
   readonly brokers: readonly Member[]
   readonly audits: readonly Member[]
   readonly members: readonly Member[]
+  /** Where the stores are, as the processes are told. */
+  readonly env: Readonly<Record<string, string>>
   /** One more process, not started. */
   add(service: Service, env?: Record<string, string>): Promise<Member>
-  modern(at: Way, options?: { path?: string }): Promise<ModernClient>
+  modern(at: Way, options?: { path?: string; key?: string }): Promise<ModernClient>
   legacy(at: Way, options?: { path?: string }): Promise<LegacyClient>
   outcome(at: Member, server: string, key: string): Promise<{ status: number; body: Record<string, unknown> }>
   sql<Row = Record<string, unknown>>(query: string): Promise<Row[]>
@@ -126,10 +130,11 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
       brokers: of('broker'),
       audits: of('audit'),
       members,
+      env: shared,
       add,
-      async modern(at, { path = '' } = {}) {
+      async modern(at, { path = '', key: own = key } = {}) {
         const client = new ModernClient({ name: 'modern-test', version: '2' }, { versionNegotiation: { mode: 'auto' } })
-        await client.connect(new ModernTransport(new URL(`http://127.0.0.1/mcp${path}`), optionsFor(at, key)))
+        await client.connect(new ModernTransport(new URL(`http://127.0.0.1/mcp${path}`), optionsFor(at, own)))
         closers.push(() => client.close())
         return client
       },
@@ -147,7 +152,7 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
         return { status: response.status, body: (await response.json()) as Record<string, unknown> }
       },
       async sql<Row>(query: string) {
-        const response = await fetch(`${of('audit')[0]?.url}/?default_format=JSON`, {
+        const response = await fetch(`${of('audit').find(audit => !audit.isStopped())?.url}/?default_format=JSON`, {
           method: 'POST',
           headers: { authorization: `Bearer ${key}` },
           body: query,
@@ -216,6 +221,7 @@ function createMember(service: Service, port: number, { program, env }: Run): Me
     log: () => printed,
     kill: async () => void (await end('SIGKILL')),
     terminate: () => end('SIGTERM'),
+    isStopped: () => running() === undefined,
   }
 }
 

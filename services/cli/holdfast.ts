@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { suggestion } from '../../shared/config/nearest.ts'
 import { ConfigError, UnavailableError } from '../../shared/errors.ts'
+import { audit } from './audit.ts'
 import { check } from './check.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
 import { keys } from './keys.ts'
@@ -10,7 +11,7 @@ import { report } from './report.ts'
 import { sql } from './sql.ts'
 import { tools } from './tools.ts'
 
-const commands: readonly Command[] = [check, tools, outcome, report, keys, sql]
+const commands: readonly Command[] = [check, tools, outcome, report, keys, sql, audit]
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**

@@ -5,6 +5,7 @@
 import type { SubmitCommand } from '../../shared/call/command.ts'
 import { decide } from '../../shared/call/decide.ts'
 import { evolve } from '../../shared/call/evolve.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Broker } from './deps.ts'
 import { transitionRecord } from './events.ts'
 import { tellFromRecord } from './outcomes.ts'
@@ -33,12 +34,14 @@ async function end(broker: Broker, row: OperationRow): Promise<void> {
   const { event } = decide({ operation }, { type: 'sweep', at: broker.clock.now() })
   if (event === undefined) return
   const next = evolve(operation, event)
+  crashPoint('broker.sweep.before')
   const moved = await broker.advances.add({
     operationId: row.operation_id,
     expectedSequence: operation.sequence,
     changing: changingOf(next, row.retention_ms),
     event: transitionRecord(broker.events, { event, operation: next, command: commandOf(row), opens: false }),
   })
+  crashPoint('broker.sweep.committed')
   if (moved) {
     broker.telemetry.moved(row, next)
     broker.log.warn({ operation: row.operation_id, was: operation.state, is: next.state }, 'swept')

@@ -57,7 +57,10 @@ export async function readFacts({ pool, journal, history, ledger }: Stores, sinc
     commands: submitted.map(({ callId, place }) => ({
       callId,
       place,
-      isRemembered: remembered.has(callId) || rejected.has(callId),
+      isRemembered:
+        remembered.has(callId) ||
+        rejected.has(callId) ||
+        rejected.has(`${topics.calls.name}/${place.partition}/${place.offset}`),
     })),
     events,
     orphans: await orphansOf(pool, known, events, since),
@@ -91,16 +94,9 @@ async function readSubmitted(
   return found
 }
 
-/** References of commands that could not be handled. Those that could not even be read have no call. */
-async function readRejected(journal: Journal, since: number): Promise<Set<string>> {
-  const records = await readTopic(journal, topics.rejected.name, { fromTime: since })
-  return new Set(
-    records.flatMap(({ key, topic, value }) => {
-      const { reference } = JSON.parse(value) as { reference?: string }
-      return [key, reference ?? topic]
-    }),
-  )
-}
+/** What commands that could not be handled are called: by their call, or by their place. */
+const readRejected = async (journal: Journal, since: number): Promise<Set<string>> =>
+  new Set((await readTopic(journal, topics.rejected.name, { fromTime: since })).map(({ key }) => key))
 
 /** Operations that the journal saw begin and the database does not know, also not when it is asked again. */
 async function orphansOf(

@@ -1,6 +1,6 @@
 /**
  * Named places between two steps that belong together, where the fault suite (docs/reliability.md) ends this process,
- * stops it, or holds up its event loop: `HOLDFAST_CRASH_POINT=<name>[:<hit>[:kill|stop|block=<ms>]]`, for example
+ * stops it, or holds up its event loop: `HOLDFAST_CRASH_POINT=<name>[:<hit>[:kill|stop|block=<ms>]][,…]`, for example
  * `broker.claim.committed:2`. Without the variable a call does nothing.
  */
 import { writeSync } from 'node:fs'
@@ -10,15 +10,18 @@ type Place = {
   readonly between: string
   /** Passed at most once in a process's life. */
   readonly once?: true
-  /** Only over this journal. */
-  readonly over?: 'kafka' | 'postgres'
+  /** Only with this journal, or only where front and broker are processes of their own. */
+  readonly only?: 'kafka' | 'postgres' | 'cluster'
 }
 
 export const crashPoints = {
   'front.append.before': { between: 'a write is checked; its command is not in the journal' },
   'front.append.after': { between: 'the command is durable; nobody waits for the reply yet' },
   'front.answer.before': { between: 'the outcome is known; the agent is not told' },
-  'front.resubmit.before': { between: 'the broker that held the call is gone; it is not submitted again yet' },
+  'front.resubmit.before': {
+    between: 'the broker that held the call is gone; it is not submitted again yet',
+    only: 'cluster',
+  },
   'front.ask.before': { between: 'a key is not on record; the question is not in the journal' },
   'front.ask.after': { between: 'the question is in the journal; nobody waits for the answer yet' },
   'front.cancel.before': { between: 'a cancel came; it is not in the journal' },
@@ -50,13 +53,13 @@ export const crashPoints = {
   'broker.sweep.before': { between: 'abandoned operations are found; they are as they were' },
   'broker.sweep.committed': { between: 'an abandoned operation is ended; nobody is told' },
   'broker.drain.begun': { between: 'what waited is handed back; calls in flight go on', once: true },
-  'relay.moved': { between: 'rows of the outbox are in the journal', over: 'postgres' },
+  'relay.moved': { between: 'rows of the outbox are in the journal', only: 'postgres' },
   'relay.taken': {
     between: 'rows of the outbox are deleted, not committed; the journal has none of them',
-    over: 'kafka',
+    only: 'kafka',
   },
-  'relay.published': { between: 'the journal has the rows; their deletion is not committed', over: 'kafka' },
-  'relay.committed': { between: 'the rows are published and gone', over: 'kafka' },
+  'relay.published': { between: 'the journal has the rows; their deletion is not committed', only: 'kafka' },
+  'relay.committed': { between: 'the rows are published and gone', only: 'kafka' },
   'sink.readback.done': { between: 'the history was asked what it has; nothing is inserted' },
   'sink.rejected.recorded': { between: 'a record that is no event is on record; the history has no row in its place' },
   'sink.inserted': { between: 'rows are in the history; their offsets are not committed' },
@@ -70,12 +73,16 @@ export const crashPoint: (place: CrashPoint) => void = armed(process.env['HOLDFA
 
 function armed(setting: string | undefined): (place: CrashPoint) => void {
   if (!setting) return () => {}
-  const [wanted, hit = '1', action = 'kill'] = setting.split(':')
-  let hits = 0
+  const traps = setting.split(',').map(trap => {
+    const [place, hit = '1', action = 'kill'] = trap.split(':')
+    return { place, action, left: Number(hit) }
+  })
   return place => {
-    if (place !== wanted) return
-    hits += 1
-    if (hits === Number(hit)) act(place, action)
+    for (const trap of traps) {
+      if (trap.place !== place) continue
+      trap.left -= 1
+      if (trap.left === 0) act(place, trap.action)
+    }
   }
 }
 

@@ -2,13 +2,13 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { type LedgerEffect, readLedger } from './ledger.ts'
+import { followLedger, type LedgerEffect } from './ledger.ts'
 
 export type LabChild = {
   readonly url: string
   readonly ledger: string
   readonly pid: number
-  effects(): LedgerEffect[]
+  effects(): readonly LedgerEffect[]
   /** Lets every call answer that is held back (`late`). */
   release(): void
   stop(): Promise<void>
@@ -28,7 +28,7 @@ export async function startLabChild(ledger: string): Promise<LabChild> {
     url: String(printed).trim(),
     ledger,
     pid: child.pid as number,
-    effects: () => readLedger(ledger),
+    effects: followLedger(ledger),
     release: () => void child.stdin.write('\n'),
     stop: async () => {
       child.stdin.end()

@@ -279,6 +279,7 @@ async function serveRequest(
     },
     released: () => released,
     forgetSession: () => state.sessions.delete(String(call.session)),
+    isFirst: () => state.calls.filter(({ arguments: args }) => args.what === call.arguments.what).length === 1,
   })
 }
 

@@ -32,4 +32,6 @@ export const passedBy: Partial<Record<CrashPoint, SceneName>> = {
   'broker.ask.before': 'asked',
   'broker.ask.committed': 'asked',
   'broker.cancel.committed': 'cancelled',
+  'broker.sweep.before': 'long',
+  'broker.sweep.committed': 'long',
 }

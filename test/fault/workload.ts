@@ -36,10 +36,9 @@ export const scenes = {
   twin: async (cast, key) => {
     const twin = pause(20).then(() => cast.lab.write(`${key}/twin`, { what: key, delayMs: 80 }))
     const story = await live(cast, cast.lab, key, { delayMs: 80 })
-    const { state } = await twin
+    const { code } = await twin
     // A change that was already done may be done once more under another key: then it is not this story's.
-    if (state !== 'conflict' && state !== 'possible_duplicate') return { ...story, effects: () => 1, entries: [] }
-    return story
+    return code === 'possible_duplicate' ? story : { ...story, effects: () => 1, entries: [] }
   },
   conflict: async (cast, key) => {
     const other = pause(10).then(() => cast.lab.write(key, { what: `${key}/other`, delayMs: 80 }))
@@ -121,7 +120,7 @@ export function startWorkload(cast: Cast, { prefix, lanes }: { prefix: string; l
   }
 }
 
-const patienceMs = 120_000
+const patienceMs = 60_000
 const unknownsBelieved = 3
 
 /** One change from the first call to a settled answer, and once more in every way there is to ask. */
@@ -133,6 +132,7 @@ async function live(cast: Cast, agent: Agent, key: string, args: Record<string, 
   let unknowns = 0
   while (entry.state !== 'succeeded' && performance.now() < until) {
     if (entry.state === 'unknown' && (unknowns += 1) >= unknownsBelieved) break
+    if (isRefusal(entry)) return story
     const mayRepeat = ['not_executed', 'not_found', 'not_accepted'].includes(entry.state)
     if (mayRepeat) await pause(50)
     if (entry.state === 'no_answer') await pause(150)
@@ -143,6 +143,9 @@ async function live(cast: Cast, agent: Agent, key: string, args: Record<string, 
   await insist(() => say('again', () => agent.write(key, args)))
   return story
 }
+
+/** The other one of a scene was first: its story is not this one. */
+const isRefusal = ({ code }: Told) => code === 'idempotency_conflict' || code === 'possible_duplicate'
 
 /** A front that is just starting, or just ending, has nothing to say of any call. */
 async function asking(question: () => Promise<Told>): Promise<Told> {

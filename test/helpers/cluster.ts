@@ -31,7 +31,8 @@ export type Member = {
   readonly service: Service
   readonly url: string
   /** Starts it; does not wait until it is ready. */
-  start(): void
+  /** With this in its environment besides. */
+  start(env?: Record<string, string>): void
   /** Resolves when `/readyz` is 200. */
   ready(): Promise<void>
   readyz(): Promise<Readyz>
@@ -41,6 +42,8 @@ export type Member = {
   kill(): Promise<void>
   /** Asks it to end. Resolves with the exit code. */
   terminate(): Promise<number>
+  /** Does not wait for anything. */
+  signal(signal: NodeJS.Signals): void
   /** It does not run now. */
   isStopped(): boolean
 }
@@ -193,12 +196,12 @@ function createMember(service: Service, port: number, { program, env }: Run): Me
   return {
     service,
     url,
-    start() {
+    start(more = {}) {
       assert.equal(running(), undefined, 'it runs already')
       printed = ''
       const started = spawn(process.execPath, program, {
         cwd: root,
-        env: { ...process.env, ...env },
+        env: { ...process.env, ...env, ...more },
         stdio: ['ignore', 'pipe', 'pipe'],
       })
       for (const stream of [started.stdout, started.stderr]) stream.on('data', chunk => (printed += String(chunk)))
@@ -220,6 +223,7 @@ function createMember(service: Service, port: number, { program, env }: Run): Me
     readyz: async () => (await (await fetch(`${url}/readyz`)).json()) as Readyz,
     log: () => printed,
     kill: async () => void (await end('SIGKILL')),
+    signal: signal => void running()?.kill(signal),
     terminate: () => end('SIGTERM'),
     isStopped: () => running() === undefined,
   }

@@ -3,11 +3,10 @@
  * started again at once, with the next place armed: what was interrupted is brought to its end under the next fault.
  */
 import type { CrashPoint } from '../../../shared/process/crash-point.ts'
-import type { Node } from '../../helpers/node.ts'
 import type { Faulted } from '../fault.ts'
 import { isOnce, passedBy, singlePlaces } from '../places.ts'
-import { onStage, pause } from '../single-stage.ts'
-import { junk } from './junk.ts'
+import { junk } from '../junk.ts'
+import { type NodeStage, onNode, pause } from '../stages.ts'
 
 /** How long a place may stay away: it is passed by every few stories, or something is wrong with the suite. */
 const withinMs = 60_000
@@ -16,13 +15,14 @@ export async function killEverywhere({ hits }: { hits: readonly number[] }): Pro
   const kills = hits.flatMap(hit =>
     singlePlaces.filter(name => hit === 1 || !isOnce(name)).map(name => ({ name, hit })),
   )
-  const violations = await onStage({ prefix: 'killed' }, async ({ node, workload }) => {
+  const violations = await onNode({ prefix: 'killed' }, async stage => {
+    const { node, workload } = stage
     const problems: string[] = []
     await node.kill()
     for (const { name, hit } of kills) {
       workload.favour(passedBy[name])
       const began = performance.now()
-      const problem = await killAt(node, name, hit)
+      const problem = await killAt(stage, name, hit)
       console.log(`${name}:${hit} ${problem ?? 'killed'} after ${Math.round(performance.now() - began)} ms`)
       if (problem !== undefined) problems.push(`${name}:${hit} ${problem}`)
     }
@@ -33,14 +33,15 @@ export async function killEverywhere({ hits }: { hits: readonly number[] }): Pro
 }
 
 /** @returns what went wrong with the fault itself */
-async function killAt(node: Node, name: CrashPoint, hit: number): Promise<string | undefined> {
+async function killAt({ node, env }: NodeStage, name: CrashPoint, hit: number): Promise<string | undefined> {
+  if (name.includes('.sweep.')) await abandonSome(node)
   const started = node.start({ HOLDFAST_CRASH_POINT: `${name}:${hit}` })
   const ended = node.ended()
   const isReady = await started.then(
     () => true,
     () => false,
   )
-  if (isReady && name.includes('.reject')) await junk(node)
+  if (isReady && name.includes('.reject')) await junk(env())
   if (isReady && name.includes('.drain.')) node.signal('SIGTERM')
   const how = await Promise.race([ended, pause(withinMs)])
   if (how === undefined) await node.kill()
@@ -48,4 +49,11 @@ async function killAt(node: Node, name: CrashPoint, hit: number): Promise<string
   if (how !== 'SIGKILL' || !node.output().includes(`crash point ${name}: kill`))
     return `ended with ${how}: ${node.output().slice(-500)}`
   return undefined
+}
+
+/** Leaves calls in flight to the sweep of the next start. */
+async function abandonSome(node: NodeStage['node']): Promise<void> {
+  await node.start()
+  await pause(3_000)
+  await node.kill()
 }

@@ -12,7 +12,7 @@ import { type HistoryAt, openHistory } from './audit/history.ts'
 import { ledgerHelp, readLedger } from './audit/ledger.ts'
 import { readFacts } from './audit/read.ts'
 import { type Arguments, type Command, done, failed, misused, printJson, type Shell, textOption } from './command.ts'
-import { databaseUrl } from './database.ts'
+import { databaseUrl, unreachable } from './database.ts'
 import { dataFolder, findRunning, runningOptions } from './running.ts'
 import { quiet } from './quiet.ts'
 
@@ -73,6 +73,9 @@ async function run(
     const history = input.options['no-history'] ? undefined : openHistory(historyAt(shell, input))
     const pool = createPool({ url, name: 'holdfast audit', max: 2, log: quiet })
     closers.add(() => pool.end())
+    await pool.query('select 1').catch(cause => {
+      throw unreachable(cause)
+    })
     const { journal } = await openJournal({ environment, databaseUrl: url, log: quiet })
     closers.add(() => journal.close())
     const ledger = ledgerFile === undefined ? undefined : async () => readLedger(ledgerFile)

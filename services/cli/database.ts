@@ -27,11 +27,7 @@ export async function withDatabase<Result>(shell: Shell, run: (client: pg.Client
   try {
     await client.connect()
   } catch (cause) {
-    throw new UnavailableError(
-      'postgres',
-      `The database does not answer (${reasonOf(cause)}): start Holdfast with npm start, or correct DATABASE_URL.`,
-      { cause },
-    )
+    throw unreachable(cause)
   }
   try {
     return await run(client)
@@ -39,6 +35,13 @@ export async function withDatabase<Result>(shell: Shell, run: (client: pg.Client
     await client.end()
   }
 }
+
+export const unreachable = (cause: unknown): UnavailableError =>
+  new UnavailableError(
+    'postgres',
+    `The database does not answer (${reasonOf(cause)}): start Holdfast with npm start, or correct DATABASE_URL.`,
+    { cause },
+  )
 
 /** An AggregateError of several addresses has no message of its own. */
 const reasonOf = (cause: unknown): string => {

@@ -1,4 +1,5 @@
 /** What can happen to a process that is not its end: it is stopped, held up, or has a wrong clock. */
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { CrashPoint } from '../../../shared/process/crash-point.ts'
@@ -70,6 +71,12 @@ async function wrongClock(offsetMs: number) {
   const env = { HOLDFAST_TEST_CLOCK_OFFSET: String(offsetMs) }
   const violations = await onNode({ prefix: `clock${offsetMs}`, program, env }, async ({ node }) => {
     await pause(isLong ? 60_000 : 10_000)
+    const logged = readFileSync(join(node.folder, 'data', 'holdfast.log'), 'utf8')
+      .trim()
+      .split('\n')
+      .at(-1) as string
+    const wrongBy = (JSON.parse(logged) as { time: number }).time - Date.now()
+    if (Math.abs(wrongBy - offsetMs) > 600_000) return [`the clock was wrong by ${wrongBy} ms only`]
     const since = new Date(Date.now() - 600_000).toISOString()
     const response = await fetch(`${new URL(node.ready().mcp).origin}/v1/report?since=${since}`, {
       headers: { authorization: `Bearer ${node.ready().key}` },

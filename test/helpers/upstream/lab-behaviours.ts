@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { beHostile, type HostileBehaviour, isHostile } from './hostile-behaviours.ts'
 
 /** What the server does with one call. `after` means: once the effect has happened. */
 export const behaviours = [
@@ -22,7 +23,7 @@ export const behaviours = [
   'unknown_type',
   'session_404',
 ] as const
-export type Behaviour = (typeof behaviours)[number] | `http_${number}` | `http_${number}_after`
+export type Behaviour = (typeof behaviours)[number] | HostileBehaviour | `http_${number}` | `http_${number}_after`
 
 /** What a behaviour may use: the response, the JSON text of the proper answer, the effect, and what holds a call back. */
 export type Situation = {
@@ -113,7 +114,7 @@ export async function behave(behaviour: Behaviour, situation: Situation): Promis
       situation.forgetSession()
       return json(response, 404, rpcError(null, -32001, 'Session not found'))
     default:
-      return status(response, behaviour, run)
+      return isHostile(behaviour) ? beHostile(behaviour, situation) : status(response, behaviour, run)
   }
 }
 

@@ -1,0 +1,11 @@
+import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import { type Fault, seedOfRun } from './fault.ts'
+
+/** Runs a fault: no promise is broken, nothing is lost. */
+export async function holds(t: TestContext, { name, run }: Fault): Promise<void> {
+  const { runs, lost, violations } = await run(seedOfRun)
+  t.diagnostic(`${name}: seed ${seedOfRun}, ${runs} runs, ${lost} lost, ${violations.length} violations`)
+  assert.ok(runs > 0, 'nothing was broken')
+  assert.deepEqual([violations.slice(0, 5), lost], [[], 0])
+}

@@ -15,6 +15,8 @@ export type Faulted = {
   readonly lost: number
   /** Promises that were not kept, each with its story. */
   readonly violations: readonly string[]
+  /** Why this machine cannot do it; `runs` is 0 then. */
+  readonly skipped?: string | undefined
 }
 
 /** The long form, by hand: every byte instead of a sample, minutes instead of seconds. */

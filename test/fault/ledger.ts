@@ -12,13 +12,19 @@ export type Entry = Told & {
   readonly after: number
 }
 
-export type Story = { readonly key: string; readonly entries: Entry[]; readonly effects: () => number }
+export type Story = {
+  readonly key: string
+  /** Of the write beside the key: the same at every repetition. */
+  readonly args: Readonly<Record<string, unknown>>
+  readonly entries: Entry[]
+  readonly effects: () => number
+}
 
 export const effectsOf = (lab: Pick<Lab, 'effects'>, key: string): number =>
   lab.effects().filter(effect => effect.arguments['what'] === key).length
 
-export function startStory(lab: Pick<Lab, 'effects'>, key: string): Story {
-  return { key, entries: [], effects: () => effectsOf(lab, key) }
+export function startStory(lab: Pick<Lab, 'effects'>, key: string, args: Story['args'] = {}): Story {
+  return { key, args, entries: [], effects: () => effectsOf(lab, key) }
 }
 
 /** Asks, and writes down what was told and what was true at both ends of the question. */
@@ -51,10 +57,10 @@ export async function settle(story: Story, agent: Agent, withinMs = 60_000): Pro
 export async function conclude(story: Story, agent: Agent): Promise<void> {
   const settled = await settle(story, agent)
   const outcome = await told(story, 'outcome', agent.outcome(story.key))
-  let again = await told(story, 'again', agent.write(story.key))
+  let again = await told(story, 'again', agent.write(story.key, story.args))
   // A cut may have been meant for a later request on the same connection.
   for (let tries = 0; tries < 20 && (isDoubt(again) || !isAnswer(again.state)); tries += 1)
-    again = await told(story, 'again', agent.write(story.key))
+    again = await told(story, 'again', agent.write(story.key, story.args))
   const isFree = settled.state === 'not_found' || (settled.state === 'not_executed' && outcome.state !== 'unknown')
   if (isFree && again.state === 'pending') await settle(story, agent)
 }

@@ -131,7 +131,7 @@ async function runOne(stage: Stage, { server, key, behave, meaning }: One): Prom
   const { pid } = stage.node
   const first = await agent.write(key, { behave })
   const effects = stage.effects(server, key)
-  const asked = await agent.ask(key)
+  const asked = await agent.outcome(key)
   const calls = stage.calls(server, key)
   const again = meaning.state === 'not_executed' ? undefined : await agent.write(key, { behave })
   const next = await nextWrite(agent, `${key}-next`)

@@ -71,7 +71,7 @@ servers:
   modern: { url: ${modern.url}, timeout: 10s, sessions: shared }
   legacy: { url: ${legacy.url}, timeout: 10s, sessions: shared }
   quick: { url: ${modern.url}, timeout: 1s, sessions: shared }
-  child: { command: [${JSON.stringify(process.execPath)}, --import, tsx, ${JSON.stringify(stdioLab)}, ${JSON.stringify(effectsFile)}], timeout: 2s }
+  child: { command: [${JSON.stringify(process.execPath)}, --import, ${JSON.stringify(import.meta.resolve('tsx'))}, ${JSON.stringify(stdioLab)}, ${JSON.stringify(effectsFile)}], timeout: 2s }
 roles: { all: { allow: ["*"] } }
 agents: { dev: { roles: [all], readHistory: true } }
 `

@@ -88,10 +88,15 @@ export function violations({ key, entries, effects }: Story): string[] {
   const again = entries.findLast(({ by }) => by === 'again')
   if (settled !== undefined && !settledStates.includes(settled.state)) breaks('I7, it does not come to an end')
   if (settled?.state === 'succeeded' && outcome?.state !== 'succeeded') breaks('two ways of asking disagree')
+  const writes = entries.filter(({ by }) => by === 'write')
+  if (writes.length > 0 && writes.every(isRefusal) && settled !== undefined && settled.state !== 'not_found')
+    breaks('told not accepted, and it was')
   if (again !== undefined && settled !== undefined && !follows(settled.state, again.state))
     breaks(`after ${settled.state} the same key gave ${again.state}`)
   return broken
 }
+
+const isRefusal = ({ state }: Told) => state === 'not_accepted'
 
 /** Says something of the operation. */
 const isAnswer = (state: string) =>

@@ -7,10 +7,11 @@ import { eventually } from '../../helpers/node.ts'
 import type { Told } from '../agent.ts'
 import { missingEvents } from '../cuts/history.ts'
 import { type Fault, type Faulted, isLong } from '../fault.ts'
-import { conclude, type Story, violations } from '../ledger.ts'
+import { conclude, startStory, type Story, told, violations } from '../ledger.ts'
 import { type Load, startLoad } from './load.ts'
 import { type Stage, storeStage } from './stage.ts'
 
+const backlogWrites = isLong ? 20_000 : 500
 const outageMs = isLong ? 60_000 : 4_000
 const pause = (ms: number) => new Promise<void>(resolve => setTimeout(resolve, ms))
 
@@ -21,6 +22,8 @@ type Outage = {
   readonly break: (stage: Stage) => Promise<(() => unknown) | undefined>
   /** Of the database: while it is away nothing may be dispatched. Of the history: calls go on. */
   readonly of: 'database' | 'full database' | 'moment' | 'history'
+  /** Of the history: no row gets into it meanwhile. Default true. */
+  readonly stalls?: boolean
 }
 
 const insert = /^\s*insert into/i
@@ -72,7 +75,13 @@ const outages: readonly Outage[] = [
       return () => history.open()
     },
   },
-  { name: 'ClickHouse slow', how: 'every insert takes two seconds more', of: 'history', break: broken('slow') },
+  {
+    name: 'ClickHouse slow',
+    how: 'every insert takes two seconds more',
+    of: 'history',
+    stalls: false,
+    break: broken('slow'),
+  },
   { name: 'ClickHouse failing', how: 'every insert is refused', of: 'history', break: broken('fail') },
   {
     name: 'ClickHouse acknowledging nothing',
@@ -94,6 +103,11 @@ export const storeFaults: readonly Fault[] = [
     name: 'journal repeats commands',
     how: 'every command so far is appended again, in any order over the partitions',
     run: runRepeats,
+  },
+  {
+    name: 'ClickHouse away for long',
+    how: `an outage as long as ${backlogWrites} writes take, their events queued in the journal; then the history catches up`,
+    run: runBacklog,
   },
 ]
 
@@ -134,7 +148,7 @@ function countsOf(stories: readonly Story[]): Record<string, number> {
 }
 
 /** While it is broken: what must not happen does not, and what must go on does. */
-async function watch(stage: Stage, { of, name }: Outage, load: Load): Promise<string[]> {
+async function watch(stage: Stage, { of, name, stalls = true }: Outage, load: Load): Promise<string[]> {
   if (of === 'moment') return []
   const wrong: string[] = []
   if (of === 'history') {
@@ -142,6 +156,7 @@ async function watch(stage: Stage, { of, name }: Outage, load: Load): Promise<st
     await pause(outageMs)
     const done = load.stories.filter(({ entries }) => entries[0]?.state === 'succeeded').length - before
     if (done < 5) wrong.push(`${name}: only ${done} writes succeeded while the history was away`)
+    if (stalls && (await takesRows(stage))) wrong.push(`${name}: the history was not broken at all`)
     return wrong
   }
   if (of === 'full database') {
@@ -160,6 +175,13 @@ async function watch(stage: Stage, { of, name }: Outage, load: Load): Promise<st
   if (required?.state === 'succeeded') wrong.push(`${name}: a read was answered without its record`)
   if (relaxed?.state !== 'succeeded') wrong.push(`${name}: a best-effort read was withheld: ${JSON.stringify(relaxed)}`)
   return wrong
+}
+
+/** What an operator sees of it. */
+async function takesRows({ node }: Stage): Promise<boolean> {
+  const response = await fetch(new URL('/readyz', node.ready().sql))
+  await response.body?.cancel()
+  return response.status === 200
 }
 
 async function recovers({ agent }: Stage, name: string): Promise<string[]> {
@@ -201,4 +223,43 @@ async function runRepeats(seed: number): Promise<Faulted> {
   const missing = await missingEvents({ cluster: stage.node }, dispatchedOf(stories))
   const wrong = sentAgain > 0 ? [`${sentAgain} commands were dispatched again`] : []
   return { runs: records, lost: missing.length, violations: [...wrong, ...stories.flatMap(violations), ...missing] }
+}
+
+async function runBacklog(): Promise<Faulted> {
+  const stage = await storeStage()
+  const prefix = `backlog-${(runs += 1)}`
+  await stage.history.shut()
+  const stories = await writeMany(stage, prefix, backlogWrites)
+  await stage.history.open()
+  const began = performance.now()
+  const names = stories.map(({ key }) => key)
+  const missing: string[] = []
+  // The list of keys goes into the statement.
+  for (let n = 0; n < names.length; n += 500) {
+    missing.push(...(await missingEvents({ cluster: stage.node }, names.slice(n, n + 500), 300_000)))
+  }
+  const seconds = ((performance.now() - began) / 1000).toFixed(1)
+  console.log(`ClickHouse away for long: ${names.length} writes queued, their events there after ${seconds} s`)
+  const twice = await stage.node.sql<{ id: string }>(
+    `select event_id as id from holdfast.events where idempotency_key like '${prefix}/%' group by id having count() > 1 limit 5`,
+  )
+  return {
+    runs: 1,
+    lost: missing.length,
+    violations: [...stories.flatMap(violations), ...missing, ...twice.map(({ id }) => `I8, ${id} is there twice`)],
+  }
+}
+
+async function writeMany({ lab, agent }: Stage, prefix: string, count: number): Promise<Story[]> {
+  const stories: Story[] = []
+  const work = async () => {
+    while (stories.length < count) {
+      const story = startStory(lab, `${prefix}/${stories.length}`)
+      stories.push(story)
+      const { state } = await told(story, 'write', agent.write(story.key))
+      if (state !== 'succeeded') await told(story, 'again', agent.write(story.key))
+    }
+  }
+  await Promise.all(Array.from({ length: 16 }, work))
+  return stories
 }

@@ -4,8 +4,9 @@ import { type OpenStores, postgresStores } from './cluster-stores.ts'
 import { ownPrefix, testKafka } from './kafka.ts'
 
 /** What a production has: Kafka, PostgreSQL, and a ClickHouse that several audit processes share. */
-export const kafkaStores: OpenStores = async () => {
-  const brokers = await testKafka()
+export const kafkaStores: OpenStores = async () => kafkaStoresAt(await testKafka())
+
+export async function kafkaStoresAt(brokers: readonly string[]): ReturnType<OpenStores> {
   const postgres = await postgresStores()
   const folder = await temporaryFolder()
   const clickhouse = await startLocalClickhouse({ dataDir: folder.path, port: 0, log: silent })

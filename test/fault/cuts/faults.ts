@@ -1,6 +1,7 @@
 /** Every wire, cut in every way: the agent's, the server's, those between the processes, and PostgreSQL's. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { seeded } from '../../../services/cli/crash-test/random.ts'
-import type { Cut, Passed } from '../../../services/cli/crash-test/proxy.ts'
+import type { Cut, Passed, Proxy } from '../../../services/cli/crash-test/proxy.ts'
 import type { Fault, Faulted } from '../fault.ts'
 import { isLong } from '../fault.ts'
 import { conclude, startStory, type Story, told, violations } from '../ledger.ts'
@@ -11,7 +12,7 @@ import { cutStage, type Stage, type Wire } from './stage.ts'
 const ways = ['reset', 'end', 'stall'] as const
 type Way = (typeof ways)[number]
 
-type WireFault = {
+export type WireFault = {
   readonly name: string
   readonly how: string
   readonly wire: Wire
@@ -55,18 +56,18 @@ const wireFaults: readonly WireFault[] = [
   },
   ...(
     [
-      ['append', 'frontDatabase', 'journal_append', 'a command is appended to the journal'],
-      ['claim', 'brokerDatabase', 'claim', 'a call is claimed'],
-      ['advance', 'brokerDatabase', 'advance', 'an outcome is recorded'],
-      ['outbox relay', 'brokerDatabase', 'journal_move_outbox', 'events move from the outbox to the journal'],
-      ['journal read', 'brokerDatabase', 'journal_read', 'commands are read from the journal'],
+      ['append', 'frontDatabase', 'journal_append', 1_600, 'a command is appended to the journal'],
+      ['claim', 'brokerDatabase', 'claim', 1_600, 'a call is claimed'],
+      ['advance', 'brokerDatabase', 'advance', 1_600, 'an outcome is recorded'],
+      ['outbox relay', 'brokerDatabase', 'journal_move_outbox', 70, 'events move from the outbox to the journal'],
+      ['journal read', 'brokerDatabase', 'journal_read', 120, 'commands are read from the journal'],
     ] as const
-  ).map(([name, wire, sql, doing]) => ({
+  ).map(([name, wire, sql, request, doing]) => ({
     name: `${name} cut`,
     how: `the connection to PostgreSQL is cut around the commit while ${doing}: not applied, or applied and the reply lost`,
     wire,
     carrying: statement(sql),
-    bytes: { request: 1_600, answer: 60 },
+    bytes: { request, answer: 60 },
     stallsAreSlow: true,
   })),
 ]
@@ -74,13 +75,13 @@ const wireFaults: readonly WireFault[] = [
 export const cutFaults: readonly Fault[] = wireFaults.map(fault => ({
   name: fault.name,
   how: fault.how,
-  run: seed => runWire(fault, seed),
+  run: seed => runWire(cutStage, fault, seed),
 }))
 
 let keys = 0
 
-async function runWire(fault: WireFault, seed: number): Promise<Faulted> {
-  const stage = await cutStage()
+export async function runWire(open: () => Promise<Stage>, fault: WireFault, seed: number): Promise<Faulted> {
+  const stage = await open()
   const random = seeded(seed)
   const prefix = `${fault.name.replaceAll(' ', '-')}-${(keys += 1)}`
   const stories: Story[] = []
@@ -92,8 +93,6 @@ async function runWire(fault: WireFault, seed: number): Promise<Faulted> {
     const story = startStory(stage.lab, `${prefix}/${n}-${cut.of}-${cut.afterBytes}-${cut.how}`)
     stories.push(story)
     if (await runCut(stage, fault, story, cut)) made += 1
-    if (process.env['T'])
-      console.log(story.key, story.entries.map(e => `${e.by}:${e.state}/${e.code}:${e.before}${e.after}`).join(' '))
     broken.push(...violations(story))
   }
   const missing = await missingEvents(
@@ -121,11 +120,12 @@ function cutsOf(bytes: Measured, { stallsAreSlow = false }: WireFault, random: (
 /** How many bytes a write takes on a wire that carries nothing else, and where the headers end. */
 async function measure({ wires, cutAgent, agent, lab }: Stage, fault: WireFault, prefix: string): Promise<Measured> {
   const { wire, during } = fault
-  const before = wires[wire].passed()
+  const proxy = wires[wire] as Proxy
+  const before = proxy.passed()
   const through = during === 'write through the wire' ? cutAgent : agent
   await through.write(`${prefix}/0-request-0-measure`)
   if (during === 'question') await agent.ask(`${prefix}/0-request-0-measure`)
-  const after = wires[wire].passed()
+  const after = proxy.passed()
   const passed = { request: after.request - before.request, answer: after.answer - before.answer }
   return {
     ...passed,
@@ -143,15 +143,17 @@ function headsOf(passed: Passed, wire: Wire, agentBodies: Passed, serverBody: un
 async function runCut(stage: Stage, { wire, during = 'write', carrying }: WireFault, story: Story, cut: Cut) {
   const { key } = story
   const { agent, cutAgent, wires } = stage
-  const proxy = wires[wire]
+  const proxy = wires[wire] as Proxy
   if (during === 'question') await told(story, 'write', agent.write(key))
   let made = false
   // The agent's own connection carries nothing else, and its headers come before the key.
   const armed = during === 'write through the wire' ? cut : { ...cut, carrying: carrying ?? key }
-  void proxy.cutNext(armed).then(() => (made = true))
+  const striking = proxy.cutNext(armed).then(() => (made = true))
   if (during === 'question') await told(story, 'ask', agent.ask(key))
   else await told(story, 'write', (during === 'write through the wire' ? cutAgent : agent).write(key))
   await conclude(story, agent)
+  // What follows a write at its own pace, such as the relay.
+  await Promise.race([striking, pause(300)])
   proxy.forget()
   return made
 }

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { suggestion } from '../../shared/config/nearest.ts'
 import { ConfigError, UnavailableError } from '../../shared/errors.ts'
 import { check } from './check.ts'
+import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
@@ -10,7 +11,7 @@ import { report } from './report.ts'
 import { sql } from './sql.ts'
 import { tools } from './tools.ts'
 
-const commands: readonly Command[] = [check, tools, outcome, report, keys, sql]
+const commands: readonly Command[] = [check, tools, outcome, report, keys, sql, crashTest]
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**

@@ -34,7 +34,7 @@ import { checkReachable, postgresUser, type SystemUser } from './run-as.ts'
 const settings = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '', // a socket's lock file in the temporary folder blocks restarts
-  max_connections: '50',
+  max_connections: '200',
   shared_buffers: '128MB',
   fsync: 'on',
   synchronous_commit: 'on',

@@ -20,6 +20,8 @@ export type StdioTransportInput = {
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string | undefined
   readonly maxBytes: number
+  /** How long the child may live unless prolonged; undefined: as long as this process. */
+  readonly lifeMs?: number | undefined
 }
 
 export type StdioTransport = Wire & {
@@ -28,6 +30,7 @@ export type StdioTransport = Wire & {
   readonly stderr: null
   /** True when the program ran and ended: it was not we who stopped it, and it was not missing. */
   diedAfterStart(): boolean
+  prolong(lifeMs: number): void
 }
 
 /** An answer is recorded byte for byte: one whose bytes are no text cannot be. */
@@ -94,7 +97,8 @@ export function createStdioTransport(
     onToolsChanged: undefined,
     start: async () => {
       const command = resolveCommand(input.command, input.cwd)
-      const started = startChild({ command, env: childEnvironment(env, input.env, input.cwd), cwd: input.cwd })
+      const { cwd, lifeMs } = input
+      const started = startChild({ command, env: childEnvironment(env, input.env, cwd), cwd, lifeMs })
       child = started
       const lines = createLineReader(takeLine, input.maxBytes)
       started.process.stdout?.on('data', (chunk: Buffer) => {
@@ -125,6 +129,7 @@ export function createStdioTransport(
     isSpent: () => closing || child?.hasExited() === true,
     describeEnd: () => (child?.hasExited() === true ? endOf(child) : undefined),
     diedAfterStart: () => died && !missing.has(child?.process.exitCode ?? 0),
+    prolong: lifeMs => child?.prolong(lifeMs),
     close: async () => {
       closing = true
       await child?.stop()

@@ -37,10 +37,14 @@ export type Member = {
   readyz(): Promise<Readyz>
   /** What it logged since its last start. */
   log(): string
+  /** Its process id. */
+  pid(): number
   /** Ends it without asking; resolves when it is gone. */
   kill(): Promise<void>
   /** Asks it to end. Resolves with the exit code. */
   terminate(): Promise<number>
+  /** It does not run now. */
+  isStopped(): boolean
 }
 
 /** Where a client's requests go: to fronts in turn, as behind a load balancer that knows nothing of sessions, or by their body. */
@@ -52,9 +56,11 @@ export type Cluster = {
   readonly brokers: readonly Member[]
   readonly audits: readonly Member[]
   readonly members: readonly Member[]
+  /** Where the stores are, as the processes are told. */
+  readonly env: Readonly<Record<string, string>>
   /** One more process, not started. */
   add(service: Service, env?: Record<string, string>): Promise<Member>
-  modern(at: Way, options?: { path?: string }): Promise<ModernClient>
+  modern(at: Way, options?: { path?: string; key?: string }): Promise<ModernClient>
   legacy(at: Way, options?: { path?: string }): Promise<LegacyClient>
   outcome(at: Member, server: string, key: string): Promise<{ status: number; body: Record<string, unknown> }>
   sql<Row = Record<string, unknown>>(query: string): Promise<Row[]>
@@ -77,7 +83,7 @@ export type ClusterInput = {
 
 const sources = (service: Service) => ['--import', 'tsx', join(root, `services/${service}/main.ts`)]
 
-const readyWithinMs = 60_000
+const readyWithinMs = 180_000
 
 export async function startCluster(input: ClusterInput): Promise<Cluster> {
   const { yaml, fronts = 2, brokers = 2, audits = 1, env = {}, start = true, program = sources } = input
@@ -126,10 +132,11 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
       brokers: of('broker'),
       audits: of('audit'),
       members,
+      env: shared,
       add,
-      async modern(at, { path = '' } = {}) {
+      async modern(at, { path = '', key: own = key } = {}) {
         const client = new ModernClient({ name: 'modern-test', version: '2' }, { versionNegotiation: { mode: 'auto' } })
-        await client.connect(new ModernTransport(new URL(`http://127.0.0.1/mcp${path}`), optionsFor(at, key)))
+        await client.connect(new ModernTransport(new URL(`http://127.0.0.1/mcp${path}`), optionsFor(at, own)))
         closers.push(() => client.close())
         return client
       },
@@ -147,7 +154,7 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
         return { status: response.status, body: (await response.json()) as Record<string, unknown> }
       },
       async sql<Row>(query: string) {
-        const response = await fetch(`${of('audit')[0]?.url}/?default_format=JSON`, {
+        const response = await fetch(`${of('audit').find(audit => !audit.isStopped())?.url}/?default_format=JSON`, {
           method: 'POST',
           headers: { authorization: `Bearer ${key}` },
           body: query,
@@ -214,8 +221,10 @@ function createMember(service: Service, port: number, { program, env }: Run): Me
     },
     readyz: async () => (await (await fetch(`${url}/readyz`)).json()) as Readyz,
     log: () => printed,
+    pid: () => running()?.pid ?? assert.fail(`${service} at ${url} does not run`),
     kill: async () => void (await end('SIGKILL')),
     terminate: () => end('SIGTERM'),
+    isStopped: () => running() === undefined,
   }
 }
 

@@ -7,6 +7,7 @@
 import { createBatcher } from '../../batch/batcher.ts'
 import { ConfigError, UnavailableError } from '../../errors.ts'
 import type { Log } from '../../postgres/log.ts'
+import { keepConnections } from '../../postgres/kept.ts'
 import { byKeySettings, createPool, type Queryable, query } from '../../postgres/pool.ts'
 import type { Consumer, ConsumeOptions, Journal, JournalRecord } from '../port.ts'
 import { createAppender } from './append.ts'
@@ -55,7 +56,11 @@ export async function createPostgresJournal(options: PostgresJournalOptions): Pr
   const settings = byKeySettings
   const pool = createPool({ url, max: 6, name: 'holdfast-journal', log, settings, statementTimeoutMs })
   const appendPool = createPool({ url, max: 1, name: 'holdfast-append', log, settings, statementTimeoutMs })
-  const closePools = () => Promise.all([pool.end(), appendPool.end()])
+  const appending = keepConnections(appendPool, 1)
+  const closePools = () => {
+    appending.release()
+    return Promise.all([pool.end(), appendPool.end()])
+  }
   await openTopics(pool, topics).catch(async error => {
     await closePools()
     throw error
@@ -80,7 +85,7 @@ export async function createPostgresJournal(options: PostgresJournalOptions): Pr
   }
 
   const appender = createAppender({
-    pool: appendPool,
+    connections: appending,
     partitions: topic => counts.get(topic) ?? 0,
     maxRecordBytes,
     appended: handOver,

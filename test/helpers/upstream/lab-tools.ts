@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto'
 /** Ground truth: one for every time that something was done. */
 export type Effect = {
   readonly id: string
+  /** When, on the clock of `performance.now()`. */
+  readonly at: number
   readonly tool: string
   readonly arguments: Readonly<Record<string, unknown>>
 }
@@ -55,7 +57,7 @@ export type LabCall = {
 /** Runs a tool and returns its result as JSON text. */
 export function runTool(call: LabCall, effects: Effect[]): string {
   const done = () => {
-    const effect = { id: randomUUID(), tool: call.tool, arguments: call.arguments }
+    const effect = { id: randomUUID(), at: performance.now(), tool: call.tool, arguments: call.arguments }
     effects.push(effect)
     return effect.id
   }

@@ -56,7 +56,7 @@ const wireFaults: readonly WireFault[] = [
   },
   ...(
     [
-      ['append', 'frontDatabase', 'journal_append', 1_600, 'a command is appended to the journal'],
+      ['append', 'frontDatabase', 'journal_append_one', 1_600, 'a command is appended to the journal'],
       ['claim', 'brokerDatabase', 'claim', 1_600, 'a call is claimed'],
       ['advance', 'brokerDatabase', 'advance', 1_600, 'an outcome is recorded'],
       ['outbox relay', 'brokerDatabase', 'journal_move_outbox', 70, 'events move from the outbox to the journal'],

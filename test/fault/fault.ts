@@ -5,7 +5,7 @@ export type Fault = {
   /** What is broken, and where, in a few words. */
   readonly how: string
   /** Breaks it as often as the form of the suite asks for. The seed repeats every choice. */
-  run(seed: number): Promise<Faulted>
+  readonly run: (seed: number) => Promise<Faulted>
 }
 
 export type Faulted = {
@@ -15,8 +15,6 @@ export type Faulted = {
   readonly lost: number
   /** Promises that were not kept, each with its story. */
   readonly violations: readonly string[]
-  /** Why this machine cannot do it; `runs` is 0 then. */
-  readonly skipped?: string | undefined
 }
 
 /** The long form, by hand: every byte instead of a sample, minutes instead of seconds. */

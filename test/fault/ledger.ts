@@ -2,7 +2,6 @@
  * What an agent was told, held against what the server did. One story for each key; `violations` says which promises of
  * design section 3 it breaks.
  */
-import type { Lab } from '../helpers/upstream/lab.ts'
 import type { Agent, Told } from './agent.ts'
 
 export type Entry = Told & {
@@ -20,10 +19,15 @@ export type Story = {
   readonly effects: () => number
 }
 
-export const effectsOf = (lab: Pick<Lab, 'effects'>, key: string): number =>
+/** What the server did, in its own words. */
+export type Ledger = {
+  effects(): ReadonlyArray<{ readonly arguments: Readonly<Record<string, unknown>> }>
+}
+
+export const effectsOf = (lab: Ledger, key: string): number =>
   lab.effects().filter(effect => effect.arguments['what'] === key).length
 
-export function startStory(lab: Pick<Lab, 'effects'>, key: string, args: Story['args'] = {}): Story {
+export function startStory(lab: Ledger, key: string, args: Story['args'] = {}): Story {
   return { key, args, entries: [], effects: () => effectsOf(lab, key) }
 }
 

@@ -1,6 +1,7 @@
 /** A small disk of its own that a test may fill, where this machine lets us mount one. */
 import { execFileSync } from 'node:child_process'
-import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmdirSync, rmSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 export type Disk = {
@@ -20,6 +21,15 @@ export function mountDisk(folder: string, megabytes: number): Disk | undefined {
     fill: () => fillWith(join(folder, 'ballast')),
     remove: () => void execFileSync('umount', ['-l', folder], { stdio: 'ignore' }),
   }
+}
+
+/** Whether this machine lets us: as root, outside of most containers. */
+export function canMount(): boolean {
+  const folder = mkdtempSync(join(tmpdir(), 'holdfast-mount-'))
+  const disk = mountDisk(folder, 1)
+  disk?.remove()
+  rmdirSync(folder)
+  return disk !== undefined
 }
 
 function fillWith(path: string): () => void {

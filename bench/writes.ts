@@ -18,6 +18,7 @@ import { createOutboxRelay } from '../shared/journal/postgres/outbox.ts'
 import { topics } from '../shared/journal/topics.ts'
 import { createDatabaseClock } from '../shared/postgres/clock.ts'
 import { startEmbeddedPostgres } from '../shared/postgres/embedded.ts'
+import { keepConnections } from '../shared/postgres/kept.ts'
 import { migrate } from '../shared/postgres/migrate.ts'
 import { byKeySettings, createPool } from '../shared/postgres/pool.ts'
 import { startTelemetry } from '../shared/telemetry/telemetry.ts'
@@ -133,6 +134,7 @@ async function openFloor() {
 }
 
 async function openHoldfast() {
+  const connections = keepConnections(pool, 4)
   const databaseClock = createDatabaseClock(pool)
   await databaseClock.sync()
   const clock = { now: () => Math.floor(databaseClock.now()) }
@@ -146,7 +148,7 @@ async function openHoldfast() {
   const ids = createIds()
   const waiting = new Map<string, (reply: Reply) => void>()
   const broker = await startBroker({
-    db: pool,
+    db: connections,
     journal: opened,
     telemetry: watch,
     upstreams: { dispatch: async () => ({ kind: 'result', raw: noopResult, isError: false }) },
@@ -228,6 +230,7 @@ async function openHoldfast() {
       await audit.stop()
       await listener.close()
       await journal.close()
+      connections.release()
       databaseClock.stop()
     },
   }

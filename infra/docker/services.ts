@@ -38,7 +38,13 @@ export const services: readonly Service[] = [
     name: 'broker',
     port: 8081,
     required: [...everywhere, ...secrets],
-    optional: [...kafka, 'HOLDFAST_BROKER_PORT', 'HOLDFAST_DRAIN_SECONDS'],
+    optional: [
+      ...kafka,
+      'HOLDFAST_BROKER_URL',
+      'HOLDFAST_BROKER_PORT',
+      'HOLDFAST_FAILOVER_WINDOW_MINUTES',
+      'HOLDFAST_DRAIN_SECONDS',
+    ],
   },
   {
     name: 'audit',

@@ -30,7 +30,7 @@ One word per thing, in code, tests and documents.
 | evidence | what settles an \`unknown\`; in this version the late answer of the very attempt |
 | upstream | an MCP server behind Holdfast |
 | conversation | \`_meta["dev.holdfast/conversation"]\`, else the legacy session's id, else none |
-| journal | the ordered log of commands and facts; tables in PostgreSQL |
+| journal | the ordered log of commands and facts: tables in PostgreSQL, or topics in Apache Kafka |
 | history | the append-only tables in ClickHouse that the facts end up in |
 
 ## States
@@ -41,10 +41,10 @@ One word per thing, in code, tests and documents.
 | \`awaiting_approval\` | held for a person, no intent. Not reached in this version, which has no approvals |
 | \`executing\` | intent committed: bytes may have been sent |
 | \`awaiting_input\` | the server asked a question (\`input_required\`) |
-| \`succeeded\` | final. The server answered, recorded byte for byte |
+| \`succeeded\` | final. The server answered, recorded byte for byte; after a database failover perhaps without its words |
 | \`failed\` | final. The server gave a definite error, recorded byte for byte. It never says "nothing happened" |
 | \`not_executed\` | proof that the call had no effect. Where the proof is the dispatching process's own, or there was no intent, the same key may try again under the next epoch |
-| \`unknown\` | intent committed, no definite answer recorded. It may have happened. Never dispatched again |
+| \`unknown\` | intent committed, or its record lost with a database, and no definite answer recorded. It may have happened. Never dispatched again |
 
 ## The life of an operation
 

@@ -10,7 +10,7 @@ export type Claimed = { readonly won: boolean; readonly impossible?: string }
  * @param owner the id the claims were prepared under; one prepared under an older id loses and is made again
  */
 export async function claimBatch(db: Queryable, owner: string, claims: readonly Claim[]): Promise<Claimed[]> {
-  const current = claims.filter(({ changing }) => changing.owner === null || changing.owner === owner)
+  const current = claims.filter(({ changing }) => changing.owner === undefined || changing.owner === owner)
   const verdicts = new Map<Claim, Claimed>()
   await claimOrSplit(db, owner, current, verdicts)
   return claims.map(claim => verdicts.get(claim) ?? { won: false })
@@ -40,4 +40,4 @@ async function claimOrSplit(
 }
 
 /** SQLSTATE 22, data exception, and 54, limit exceeded: refused for what it carried, and nothing of it was done. */
-const isDataError = (error: unknown): boolean => /^(22|54)/.test((error as { code?: string }).code ?? '')
+export const isDataError = (error: unknown): boolean => /^(22|54)/.test((error as { code?: string }).code ?? '')

@@ -46,6 +46,8 @@ export async function move(
     }
     if (tried === 'doubtful') doubted += 1
     const stands = await lookAgain(broker, held)
+    // Lost in a failover, and the key is held by another call: there is nothing left to move.
+    if (stands === undefined) return { operation: held.operation, moved: false }
     // After a lost COMMIT reply the row may hold exactly what we meant to write: then it is done. Also when it was
     // committed only after we had looked and tried again.
     const isOurs = doubted > 0 && stands.sequence === next.sequence && stands.state === next.state
@@ -102,10 +104,10 @@ async function tryAdvance(
   }
 }
 
-async function lookAgain(broker: Broker, held: Held): Promise<Operation> {
+async function lookAgain(broker: Broker, held: Held): Promise<Operation | undefined> {
   const { operationId } = held.operation
   const row = await patiently({ log: broker.log, signal: broker.stopping, doing: 'reading an operation again' }, () =>
     readById(broker.db, operationId),
   )
-  return (row && operationOf(row)) ?? held.operation
+  return row && operationOf(row)
 }

@@ -2,16 +2,19 @@
 import type { Logger } from 'pino'
 import type { Variables } from '../../shared/config/environment.ts'
 import { readReplica, type ReplicaConfig } from '../../shared/config/replica.ts'
-import { longestTimeoutMs, serverAddresses } from '../../shared/config/settings.ts'
+import { isCommandServer, longestTimeoutMs, serverAddresses } from '../../shared/config/settings.ts'
 import { brokerRoutes } from '../../shared/internal/broker-port.ts'
+import { dispatchRoutes, remoteDispatch } from '../../shared/internal/dispatch.ts'
 import { internalClient } from '../../shared/internal/client.ts'
 import { bodyBytesFor } from '../../shared/internal/limits.ts'
 import { serveMetrics } from '../../shared/internal/metrics.ts'
 import { createReplySender } from '../../shared/internal/replies.ts'
 import { internalHandler } from '../../shared/internal/server.ts'
 import { type Replica, startReplica } from '../../shared/process/replica.ts'
+import { ownUrl } from '../../shared/process/own-url.ts'
 import { openStores, storeNeeds } from '../../shared/stores/open.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
+import { createCommandServers } from './command-servers/upstreams.ts'
 import { keepCommandsMs, maxArgumentsBytes } from './keep.ts'
 import { createRelay } from './relay.ts'
 import { brokerSettings } from './settings.ts'
@@ -31,13 +34,21 @@ const repliesMs = 2_000
 
 export function startBrokerReplica({ settings, log }: { settings: Settings; log: Logger }): Promise<Replica> {
   const { environment, config, variables } = settings
-  const { host, brokerPort: port, secret, internalToken: token, dataDir } = environment
+  const {
+    host,
+    brokerPort: port,
+    secret,
+    internalToken: token,
+    dataDir,
+    brokerUrl,
+    failoverWindowMs: windowMs,
+  } = environment
   const graceMs = environment.drainMs ?? longestTimeoutMs(config) + recordingMs
   const needs = [...storeNeeds, 'lease', 'group']
   return startReplica({ host, port, remedy: 'set HOLDFAST_BROKER_PORT to another one', needs, log }, async opening => {
     const { listener, closers } = opening
     const stores = await openStores(opening, { service: 'broker', settings, maxConnections: 16, log })
-    const { pool, clock, ids, opened } = stores
+    const { pool, kept, clock, ids, opened } = stores
 
     const telemetry = stores.telemetry.broker()
     serveMetrics(listener, telemetry.exposition)
@@ -52,15 +63,28 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
     closers.add(() => client.close())
     const replies = createReplySender({ client, token, log })
     closers.add(() => replies.done(repliesMs))
-    const upstreams = createUpstreams({ servers: serverAddresses(config, { env: variables, dataDir }), log })
-    closers.add(() => upstreams.close())
+    const servers = serverAddresses(config, { env: variables, dataDir })
+    const commandServers = createCommandServers(
+      {
+        db: pool,
+        log,
+        ids,
+        monotonic: () => performance.now(),
+        url: ownUrl({ url: brokerUrl, host }, listener.url),
+        isCommand: server => isCommandServer(config, server),
+        remote: remoteDispatch({ client }),
+        open: lifeOf => createUpstreams({ servers, log, lifeOf }),
+      },
+      { drainMs: graceMs },
+    )
+    closers.add(() => commandServers.close())
 
     const broker = await listener.needs.until('lease', () =>
       startBroker(
         {
-          db: pool,
+          db: kept,
           journal: opened.journal,
-          upstreams,
+          upstreams: commandServers.upstreams,
           settings: brokerSettings(config),
           clock,
           ids,
@@ -69,11 +93,19 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
           reply: replies.reply,
           telemetry,
         },
-        { graceMs, rememberMs: 2 * keepCommandsMs },
+        { graceMs, rememberMs: 2 * keepCommandsMs, windowMs },
       ),
     )
     closers.add(() => broker.stop())
-    listener.serve('/internal', internalHandler({ token, routes: brokerRoutes(broker.port), log, maxBytes }))
+    listener.serve(
+      '/internal',
+      internalHandler({
+        token,
+        routes: { ...brokerRoutes(broker.port), ...dispatchRoutes(commandServers.port) },
+        log,
+        maxBytes,
+      }),
+    )
     await listener.needs.wait('group', broker.ready)
   })
 }

@@ -12,8 +12,11 @@ import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
 import { createCommits } from './commits.ts'
 import { handleDelivery } from './intake.ts'
+import { inHalves } from './halves.ts'
 import { createLanes } from './lanes.ts'
 import { brokerGroup, createOutcomes } from './outcomes.ts'
+import { keepComplete } from './lineage/complete.ts'
+import { declareOlderCopy } from './lineage/older-copy.ts'
 import { startOwner } from './owner.ts'
 import { startReady } from './queue.ts'
 import { repeat } from './repeat.ts'
@@ -35,6 +38,8 @@ export type BrokerOptions = {
   readonly graceMs?: number
   /** How long handled commands are remembered: longer than the journal keeps commands. */
   readonly rememberMs?: number
+  /** After a failover, how far before the last commit that surely survived the journal is read back. */
+  readonly windowMs?: number
 }
 
 export type BrokerDeps = {
@@ -64,17 +69,21 @@ export type RunningBroker = {
 /** At most this much is handled twice after a crash, and `not_found` by a callId waits this much longer. */
 const commitPauseMs = 100
 
+const minute = 60_000
 const day = 24 * 60 * 60 * 1000
 const batches = { maxItems: 256, maxInFlight: 2 }
 
 export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {}): Promise<RunningBroker> {
   const { leaseMs = 10_000, sweepMs = 1_000, alone = false, graceMs = 3_000, rememberMs = 14 * day } = options
+  const { windowMs = 15 * minute } = options
   const { db, log, telemetry = silentBroker } = deps
   const journal = telemetry.journal(deps.journal)
   const closers: Array<() => Promise<void>> = []
   const stopping = new AbortController()
   const monotonic = () => performance.now()
 
+  await declareOlderCopy(deps)
+  await keepComplete(deps, windowMs)
   const owner = await startOwner({ db, ids: deps.ids, monotonic, log, telemetry }, { leaseMs })
   closers.push(() => owner.stop())
   const closeAll = async () => {
@@ -95,11 +104,11 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     handling: new Set(),
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(
-      telemetry.batch('claim', claims => claimBatch(db, owner.id(), claims)),
+      telemetry.batch('claim', claims => inHalves(claims, half => claimBatch(db, owner.id(), half))),
       batches,
     ),
     advances: createBatcher(
-      telemetry.batch('advance', advances => advanceOperations(db, advances)),
+      telemetry.batch('advance', advances => inHalves(advances, half => advanceOperations(db, half))),
       batches,
     ),
     joins: createBatcher(
@@ -114,6 +123,10 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     stopping.abort()
     warnOfCallsLeft(broker)
   })
+  const completing = repeat({ log, doing: 'completing operations after a failover' }, sweepMs, () =>
+    keepComplete(deps, windowMs),
+  )
+  closers.push(() => completing.stop())
   const sweeping = repeat({ log, doing: 'sweeping' }, sweepMs, () => sweep(broker))
   closers.push(() => sweeping.stop())
   const purging = repeat({ log, doing: 'dropping what has expired' }, 60_000, () => purge(broker, rememberMs))

@@ -39,7 +39,7 @@ async function end(broker: Broker, row: OperationRow): Promise<void> {
     operationId: row.operation_id,
     expectedSequence: operation.sequence,
     changing: changingOf(next, row.retention_ms),
-    event: transitionRecord(broker.events, { event, operation: next, command: commandOf(row), opens: false }),
+    event: transitionRecord(broker.events, { event, operation: next, command: commandOfRow(row), opens: false }),
   })
   crashPoint('broker.sweep.committed')
   if (moved) {
@@ -50,7 +50,7 @@ async function end(broker: Broker, row: OperationRow): Promise<void> {
 }
 
 /** As much of the command as the row remembers: enough for an event that does not open a try. */
-const commandOf = (row: OperationRow): SubmitCommand => ({
+export const commandOfRow = (row: OperationRow): SubmitCommand => ({
   type: 'submit',
   callId: row.call_id,
   tenant: row.tenant,

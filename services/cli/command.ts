@@ -14,7 +14,7 @@ export type Shell = {
 export type Arguments = {
   readonly positionals: readonly string[]
   /** Options by name; `json` and `help` are every command's. */
-  readonly options: Readonly<Record<string, string | boolean | undefined>>
+  readonly options: Readonly<Record<string, string | boolean | ReadonlyArray<string | boolean> | undefined>>
 }
 
 /**

@@ -4,6 +4,7 @@ import { suggestion } from '../../shared/config/nearest.ts'
 import { ConfigError, UnavailableError } from '../../shared/errors.ts'
 import { audit } from './audit.ts'
 import { check } from './check.ts'
+import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
@@ -11,7 +12,7 @@ import { report } from './report.ts'
 import { sql } from './sql.ts'
 import { tools } from './tools.ts'
 
-const commands: readonly Command[] = [check, tools, outcome, report, keys, sql, audit]
+const commands: readonly Command[] = [check, tools, outcome, report, keys, sql, audit, crashTest]
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**

@@ -93,7 +93,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   writePrivate(dataDir, 'postgres.json', { url: databaseUrl })
   const database = await openDatabase({ url: databaseUrl, name: 'holdfast', maxConnections: 16, config, log })
   closers.add(() => database.close())
-  const { pool, clock } = database
+  const { pool, kept, clock } = database
 
   const opened = await openJournal({ environment, databaseUrl, log })
   const { journal } = opened
@@ -119,7 +119,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   let deliver: (replies: readonly Reply[]) => void = () => {}
   const broker = await startBroker(
     {
-      db: pool,
+      db: kept,
       journal,
       upstreams,
       settings: brokerSettings(config),
@@ -130,7 +130,12 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       reply: (_, replies) => deliver(replies),
       telemetry: brokerTelemetry,
     },
-    { alone: true, rememberMs: 2 * keepCommandsMs, ...(drainMs !== undefined && { graceMs: drainMs }) },
+    {
+      alone: true,
+      rememberMs: 2 * keepCommandsMs,
+      windowMs: environment.failoverWindowMs,
+      ...(drainMs !== undefined && { graceMs: drainMs }),
+    },
   )
   closers.add(() => broker.stop())
 

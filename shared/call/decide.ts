@@ -61,6 +61,17 @@ export type Command =
   | { readonly type: 'refuse'; readonly at: number }
   /** The question of an `awaiting_input` expired. */
   | { readonly type: 'expire_input'; readonly at: number }
+  /**
+   * Commits after the last one on record may be lost in a database failover: what could have followed may have been sent.
+   * `later` is a call of this key without a record; without an operation it is the one that stands for the key.
+   */
+  | {
+      readonly type: 'lose_record'
+      readonly at: number
+      readonly later?: { readonly callId: string; readonly fingerprint: string; readonly hasInputs: boolean }
+      /** Upstream's question itself is lost, so nobody can answer it. */
+      readonly questionLost?: boolean
+    }
   /** A person, a probe or an upstream replay settles an `unknown`. */
   | {
       readonly type: 'settle'
@@ -107,7 +118,12 @@ export type OperationEvent = Stamp &
         readonly callId?: string | undefined
         readonly fingerprint?: string | undefined
       }
-    | { readonly type: 'lost'; readonly code: OutcomeCode }
+    | {
+        readonly type: 'lost'
+        readonly code: OutcomeCode
+        readonly callId?: string | undefined
+        readonly fingerprint?: string | undefined
+      }
   )
 
 /** How a call stands to the operation of its key. */
@@ -136,6 +152,7 @@ export type Standing = { readonly operation: Operation | undefined; readonly twi
  */
 export function decide({ operation, twin }: Standing, command: Command): Decision {
   if (command.type === 'submit') return submit(operation, twin, command)
+  if (command.type === 'lose_record') return { event: loseRecord(operation, command), answer: { kind: 'own' } }
   if (operation === undefined) return nothing({ kind: 'own' })
   const event = react(operation, command)
   return { event, answer: { kind: 'own' } }
@@ -190,6 +207,36 @@ function open(previous: Operation | undefined, twin: Operation | undefined, comm
   return own({ type: 'dispatched', ...common, owner, attempt: (previous?.attempts ?? 0) + 1 })
 }
 
+/** What the lost commits may have done. What is settled, or `unknown` already, they cannot have sent again (I1). */
+function loseRecord(
+  operation: Operation | undefined,
+  { at, later, questionLost }: Extract<Command, { type: 'lose_record' }>,
+): OperationEvent | undefined {
+  const code = 'record_lost'
+  switch (operation?.state) {
+    case undefined:
+      return later && { type: 'lost', ...claimStamp(operation, { at }), ...identityOf(later), code }
+    case 'accepted':
+    case 'awaiting_approval':
+    case 'executing':
+      return { type: 'lost', ...nextStamp(operation, { at }), code }
+    case 'awaiting_input': {
+      const mayBeAnswered = later?.hasInputs === true && later.fingerprint === operation.fingerprint
+      return mayBeAnswered || questionLost ? { type: 'lost', ...nextStamp(operation, { at }), code } : undefined
+    }
+    case 'not_executed':
+      return operation.reopenable && later?.fingerprint === operation.fingerprint
+        ? { type: 'lost', ...claimStamp(operation, { at }), ...identityOf(later), code }
+        : undefined
+    case 'succeeded':
+    case 'failed':
+    case 'unknown':
+      return undefined
+  }
+}
+
+const identityOf = ({ callId, fingerprint }: { callId: string; fingerprint: string }) => ({ callId, fingerprint })
+
 /** A twin that the key itself names with `;after=` is deliberate. */
 export const isTwin = (other: Operation, command: Pick<Submit, 'fingerprint' | 'after'>): boolean =>
   twinStates.includes(other.state) &&
@@ -211,6 +258,13 @@ const claimStamp = (previous: Operation | undefined, { at }: { at: number }): St
   at,
 })
 
+const nextStamp = ({ sequence, epoch, round }: Operation, { at }: { at: number }): Stamp => ({
+  sequence: sequence + 1,
+  epoch,
+  round,
+  at,
+})
+
 /** One continuation wins; without inputs the recorded question is the answer. */
 function continueRound(operation: Operation & { state: 'awaiting_input' }, command: Submit): Decision {
   const { inputs, callId, fingerprint, owner, dispatchBy, at } = command
@@ -228,8 +282,11 @@ function continueRound(operation: Operation & { state: 'awaiting_input' }, comma
   return own({ type: 'dispatched', ...common, attempt: operation.attempts + 1 })
 }
 
-function react(operation: Operation, command: Exclude<Command, Submit>): OperationEvent | undefined {
-  const stamp = { sequence: operation.sequence + 1, epoch: operation.epoch, round: operation.round, at: command.at }
+function react(
+  operation: Operation,
+  command: Exclude<Command, { type: 'submit' | 'lose_record' }>,
+): OperationEvent | undefined {
+  const stamp = nextStamp(operation, command)
   const { fingerprint } = operation
   switch (command.type) {
     case 'take_slot': {

@@ -9,14 +9,26 @@ export const transitions = [
   { from: 'none', event: 'approval_requested', to: 'awaiting_approval', why: 'key claimed, held for a person' },
   { from: 'none', event: 'dispatched', to: 'executing', why: 'key claimed together with its intent' },
   { from: 'none', event: 'not_executed', to: 'not_executed', why: 'handled, and provably never sent' },
+  { from: 'none', event: 'lost', to: 'unknown', why: 'its record may be lost in a database failover' },
 
   { from: 'accepted', event: 'dispatched', to: 'executing', why: 'a slot came free: intent committed' },
   { from: 'accepted', event: 'not_executed', to: 'not_executed', why: 'no intent is the proof' },
-  { from: 'accepted', event: 'lost', to: 'unknown', why: 'an earlier round was sent, this one was not' },
+  {
+    from: 'accepted',
+    event: 'lost',
+    to: 'unknown',
+    why: 'an earlier round was sent, this one was not; or its intent may be lost in a database failover',
+  },
 
   { from: 'awaiting_approval', event: 'accepted', to: 'accepted', why: 'a person allowed it' },
   { from: 'awaiting_approval', event: 'dispatched', to: 'executing', why: 'a person allowed it and a slot was free' },
   { from: 'awaiting_approval', event: 'not_executed', to: 'not_executed', why: 'refused, cancelled or expired' },
+  {
+    from: 'awaiting_approval',
+    event: 'lost',
+    to: 'unknown',
+    why: 'its intent may be lost in a database failover',
+  },
 
   { from: 'executing', event: 'succeeded', to: 'succeeded', why: 'upstream answered' },
   { from: 'executing', event: 'failed', to: 'failed', why: 'upstream answered with a definite error' },
@@ -30,7 +42,7 @@ export const transitions = [
     from: 'awaiting_input',
     event: 'lost',
     to: 'unknown',
-    why: 'the question expired unanswered after something was sent',
+    why: 'the question expired unanswered after something was sent, or its answer may be lost in a database failover',
   },
 
   { from: 'unknown', event: 'succeeded', to: 'succeeded', why: 'evidence settled it' },
@@ -41,6 +53,12 @@ export const transitions = [
   { from: 'not_executed', event: 'accepted', to: 'accepted', why: 'reopened: same key, next epoch' },
   { from: 'not_executed', event: 'dispatched', to: 'executing', why: 'reopened with its intent: same key, next epoch' },
   { from: 'not_executed', event: 'approval_requested', to: 'awaiting_approval', why: 'reopened, held for a person' },
+  {
+    from: 'not_executed',
+    event: 'lost',
+    to: 'unknown',
+    why: 'reopened perhaps, and the record of it lost in a database failover: next epoch',
+  },
 ] as const satisfies ReadonlyArray<{ from: OperationState | 'none'; event: string; to: OperationState; why: string }>
 
 export type Transition = (typeof transitions)[number]

@@ -18,9 +18,12 @@ export type Environment = {
   readonly internalToken: string | undefined
   /** Seals sessions, keys commitments; the same on every process. */
   readonly secret: string | undefined
-  /** Where brokers reach this front, and where fronts reach brokers. */
+  /** Where brokers reach this front or this broker, and where fronts reach brokers. */
   readonly frontUrl: string | undefined
+  readonly brokerUrl: string | undefined
   readonly brokerUrls: readonly string[] | undefined
+  /** After a database failover, how far before the last commit that surely survived the journal is read back. */
+  readonly failoverWindowMs: number
   /** How long a process that was told to stop lets calls in flight finish. */
   readonly drainMs: number | undefined
   /** Real servers instead of the embedded stores. */
@@ -95,10 +98,22 @@ export const variables: readonly Variable[] = [
       'Where brokers reach this very front with their replies, `http://host:port`. Default: the address it is bound to, or the name of its machine where it is bound to all.',
   },
   {
+    name: 'HOLDFAST_BROKER_URL',
+    default: undefined,
+    description:
+      'Where other brokers reach this very broker with calls to the `command` servers it runs, `http://host:port`. Default: as `HOLDFAST_FRONT_URL`.',
+  },
+  {
     name: 'HOLDFAST_BROKER_URLS',
     default: undefined,
     description:
       'Where fronts ask brokers for outcomes, `http://host:port`, separated by commas; one may stand for several brokers. A cluster needs it.',
+  },
+  {
+    name: 'HOLDFAST_FAILOVER_WINDOW_MINUTES',
+    default: '15',
+    description:
+      'After a failover of PostgreSQL, how far before the last commit that surely survived the journal is read back. Longer than a call may wait to be sent (a minute), and than the clocks of journal and database differ.',
   },
   {
     name: 'HOLDFAST_DRAIN_SECONDS',
@@ -186,7 +201,9 @@ export function inspectEnvironment(env: Variables): { environment: Environment; 
     internalToken: secretOf(env, 'HOLDFAST_INTERNAL_TOKEN', 16, report),
     secret: secretOf(env, 'HOLDFAST_SECRET', 32, report),
     frontUrl: baseUrlsOf(env, 'HOLDFAST_FRONT_URL', report)?.[0],
+    brokerUrl: baseUrlsOf(env, 'HOLDFAST_BROKER_URL', report)?.[0],
     brokerUrls: baseUrlsOf(env, 'HOLDFAST_BROKER_URLS', report),
+    failoverWindowMs: failoverWindowOf(env, report) ?? 15 * 60_000,
     drainMs: drainOf(env, report),
     databaseUrl: urlOf(env, 'DATABASE_URL', ['postgres:', 'postgresql:'], report),
     kafkaBrokers: brokersOf(env, report),
@@ -253,6 +270,13 @@ function drainOf(env: Variables, report: Report): number | undefined {
   if (!text) return undefined
   if (/^\d{1,4}$/.test(text)) return Number(text) * 1000
   return report('HOLDFAST_DRAIN_SECONDS', 'is not a number of seconds (set 0 to 9999)')
+}
+
+function failoverWindowOf(env: Variables, report: Report): number | undefined {
+  const text = env.HOLDFAST_FAILOVER_WINDOW_MINUTES
+  if (!text) return undefined
+  if (/^\d{1,5}$/.test(text) && Number(text) >= 2) return Number(text) * 60_000
+  return report('HOLDFAST_FAILOVER_WINDOW_MINUTES', 'is not a number of minutes (set 2 to 99999)')
 }
 
 function brokersOf(env: Variables, report: Report): string[] | undefined {

@@ -52,6 +52,10 @@ export function longestTimeoutMs(config: Config): number {
   return Math.max(0, ...timeouts)
 }
 
+/** A server that Holdfast runs itself, as a child. */
+export const isCommandServer = (config: Config, server: string): boolean =>
+  own(config.servers, server)?.command !== undefined
+
 /** One server as `shared/upstream` takes it: secrets in headers and variables still as placeholders, all else resolved. */
 export type ServerAddress = {
   readonly id: string

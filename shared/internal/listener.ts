@@ -64,10 +64,10 @@ export async function openListener({ host, port, needs: names, log }: ListenerIn
     server.once('error', reject)
     server.listen(port, host, resolve)
   })
+  // Idle connections stay: one that is closed just as its client sends a request looks like a lost answer.
   const drain = () => {
     draining = true
     needs.stop()
-    server.closeIdleConnections()
   }
   const close = async () => {
     drain()

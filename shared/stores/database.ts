@@ -2,6 +2,7 @@
 import type { Config } from '../config/load.ts'
 import { UnavailableError } from '../errors.ts'
 import { createDatabaseClock } from '../postgres/clock.ts'
+import { type KeptConnections, keepConnections } from '../postgres/kept.ts'
 import type { Log } from '../postgres/log.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { byKeySettings, createPool, type Pool, type Queryable } from '../postgres/pool.ts'
@@ -9,6 +10,8 @@ import { refuseOrphans } from './live-scopes.ts'
 
 export type Database = {
   readonly pool: Pool
+  /** A few of the pool's connections, for broker: its statements follow one another. */
+  readonly kept: KeptConnections
   /** Database time, never ahead of it. Whole milliseconds: what is decided with is what is stored. */
   readonly clock: { now(): number }
   /** @throws UnavailableError */
@@ -25,6 +28,9 @@ export type DatabaseInput = {
   readonly log: Log
 }
 
+/** More than a broker mostly has under way, and few enough that the pool has some for everybody else. */
+const mostKept = 6
+
 /**
  * A connection that goes silent, as behind a firewall that forgot it, holds what it carries no longer than this and five
  * seconds; without a limit it would be the quarter of an hour that TCP takes. Every statement of the path takes milliseconds.
@@ -38,9 +44,11 @@ const statementTimeoutMs = 10_000
  */
 export async function openDatabase({ url, name, maxConnections, config, log }: DatabaseInput): Promise<Database> {
   const pool = createPool({ url, name, max: maxConnections, log, settings: byKeySettings, statementTimeoutMs })
+  const kept = keepConnections(pool, mostKept)
   const clock = createDatabaseClock(pool)
   const close = async () => {
     clock.stop()
+    kept.release()
     await pool.end()
   }
   try {
@@ -52,7 +60,7 @@ export async function openDatabase({ url, name, maxConnections, config, log }: D
     await close()
     throw error
   }
-  return { pool, clock: { now: () => Math.floor(clock.now()) }, ping: () => reach(pool), close }
+  return { pool, kept, clock: { now: () => Math.floor(clock.now()) }, ping: () => reach(pool), close }
 }
 
 /** On a connection without a time limit: an index takes as long as its table is large, and others wait for their turn. */

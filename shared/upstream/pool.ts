@@ -2,7 +2,7 @@ import { ConfigError, UnavailableError } from '../errors.ts'
 import { ConnectFailed, type Connection } from './connection.ts'
 import { createExchange, type Exchange } from './exchange.ts'
 import { headerDeclarations, paramHeaders } from './param-headers.ts'
-import { createServerPool, type ServerPool } from './server-pool.ts'
+import { createServerPool, type ServerPool, type ServerPoolDeps } from './server-pool.ts'
 import {
   type DispatchRequest,
   defaults,
@@ -22,6 +22,8 @@ export type UpstreamsDeps = {
   readonly env?: Readonly<Record<string, string | undefined>> | undefined
   /** A session that nobody used for so long is closed. Default five minutes. */
   readonly idleMs?: number | undefined
+  /** How long the child of a `command` server may live from now on. Default: as long as this process. */
+  readonly lifeOf?: ((server: string) => number | undefined) | undefined
 }
 
 type Upstream = {
@@ -43,7 +45,10 @@ const headerMismatch = -32020
  */
 export function createUpstreams(deps: UpstreamsDeps): Upstreams {
   const { servers, log, now = () => performance.now(), env = process.env, idleMs = 5 * 60_000 } = deps
-  const upstreams = new Map(servers.map(server => [server.id, createUpstream({ log, now, env, idleMs }, server)]))
+  const { lifeOf = () => undefined } = deps
+  const upstreams = new Map(
+    servers.map(server => [server.id, createUpstream({ log, now, env, idleMs, lifeOf }, server)]),
+  )
   const sweep = () => upstreams.forEach(({ pool }) => pool.sweep())
   const sweeper = setInterval(sweep, Math.min(longestSweepMs, idleMs)).unref()
   let closed = false
@@ -87,6 +92,8 @@ export function createUpstreams(deps: UpstreamsDeps): Upstreams {
         upstream.watching = undefined
       }
     },
+    prolong: (id, lifeMs) => upstreams.get(id)?.pool.prolong(lifeMs),
+    end: async id => upstreams.get(id)?.pool.end(),
     close: async () => {
       closed = true
       clearInterval(sweeper)
@@ -96,7 +103,7 @@ export function createUpstreams(deps: UpstreamsDeps): Upstreams {
   }
 }
 
-type UpstreamDeps = { log: Log; now: () => number; env: NonNullable<UpstreamsDeps['env']>; idleMs: number }
+type UpstreamDeps = Omit<ServerPoolDeps, 'onToolsChanged' | 'isWatched'>
 
 function createUpstream(deps: UpstreamDeps, server: UpstreamServer): Upstream {
   if ((server.url === undefined) === (server.command === undefined)) {

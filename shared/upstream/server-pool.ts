@@ -17,6 +17,10 @@ export type ServerPool = {
   readonly own: () => Promise<Connection>
   /** Closes what nobody used for a while. Called now and then. */
   sweep(): void
+  /** The child, if there is one, lives so long from now on. */
+  prolong(lifeMs: number): void
+  /** Closes all there is; the next use opens anew. Resolves when the child is gone. */
+  end(): Promise<void>
   close(): Promise<void>
 }
 
@@ -29,6 +33,8 @@ export type ServerPoolDeps = {
   readonly onToolsChanged: () => void
   /** True while somebody waits for changes: then Holdfast's own connection is never idle. */
   readonly isWatched: () => boolean
+  /** How long a child of this server may live from now on; zero: none may be started; undefined: as long as this process. */
+  readonly lifeOf: (server: string) => number | undefined
 }
 
 type Slot = { readonly opening: Promise<Connection>; ready: Connection | undefined; lastUsed: number }
@@ -86,8 +92,12 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
         maxBytes,
       },
     )
-  const openChild = (exchanges: Exchanges): Wire =>
-    createStdioTransport(
+  const children = new Set<StdioTransport>()
+  const openChild = (exchanges: Exchanges): Wire => {
+    const lifeMs = deps.lifeOf(server.id)
+    if (lifeMs !== undefined && lifeMs <= 0)
+      throw new ConnectFailed('stopping', `${server.id} is run by another process`)
+    const child = createStdioTransport(
       { exchanges, log, env },
       {
         server: server.id,
@@ -95,8 +105,13 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
         env: resolveEnvironment(server.env ?? {}, env, server.id),
         cwd: server.cwd,
         maxBytes,
+        lifeMs,
       },
     )
+    for (const other of children) if (other.isSpent()) children.delete(other)
+    children.add(child)
+    return child
+  }
 
   const openConnection = async (): Promise<Connection> => {
     if (closed) throw new ConnectFailed('stopping', 'stopping')
@@ -226,6 +241,15 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
     return true
   }
 
+  const end = async () => {
+    const open = [...new Set(slots.values())].map(slot => slot.opening.then(closeConnection, () => {}))
+    const unused = [...retired].map(closeConnection)
+    slots.clear()
+    retired.clear()
+    await Promise.all([...opening].map(wire => wire.close()))
+    await Promise.all([...open, ...unused])
+  }
+
   return {
     connectionFor: caller => use(keyOf(caller)),
     own: () => use(isShared ? sharedKey : ownKey),
@@ -235,13 +259,11 @@ export function createServerPool(deps: ServerPoolDeps, server: UpstreamServer): 
       if (server.command !== undefined) return
       for (const [key, slot] of idle()) if (now() - slot.lastUsed > deps.idleMs) drop(key, slot)
     },
+    prolong: lifeMs => children.forEach(child => child.prolong(lifeMs)),
+    end,
     close: async () => {
       closed = true
-      await Promise.all([...opening].map(wire => wire.close()))
-      const open = [...new Set(slots.values())].map(slot => slot.opening.then(closeConnection, () => {}))
-      await Promise.all([...open, ...[...retired].map(closeConnection)])
-      slots.clear()
-      retired.clear()
+      await end()
       await agent?.destroy()
     },
   }

@@ -20,6 +20,8 @@ export type StdioTransportInput = {
   readonly env: Readonly<Record<string, string>>
   readonly cwd: string | undefined
   readonly maxBytes: number
+  /** How long the child may live unless prolonged; undefined: as long as this process. */
+  readonly lifeMs?: number | undefined
 }
 
 export type StdioTransport = Wire & {
@@ -28,7 +30,11 @@ export type StdioTransport = Wire & {
   readonly stderr: null
   /** True when the program ran and ended: it was not we who stopped it, and it was not missing. */
   diedAfterStart(): boolean
+  prolong(lifeMs: number): void
 }
+
+/** An answer is recorded byte for byte: one whose bytes are no text cannot be. */
+const notText = { kind: 'invalid', message: 'the line is not UTF-8' } as const
 
 type Waiting = { readonly exchange: Exchange; readonly over: () => void }
 
@@ -43,10 +49,10 @@ export function createStdioTransport(
   let closing = false
   let died = false
 
-  const takeLine = (line: string) => {
+  const takeLine = (line: string, isText: boolean) => {
     if (line.trim() === '') return
     const id = waitingIdOf(line)
-    const reading = readAnswer(line, id)
+    const reading = isText ? readAnswer(line, id) : notText
     if (reading.kind === 'invalid' && id === undefined)
       return log.warn({ server, problem: reading.message }, 'not a message')
     if (reading.kind === 'other') return reading.messages.forEach(message => deliver(exchanges, transport, message))
@@ -91,7 +97,8 @@ export function createStdioTransport(
     onToolsChanged: undefined,
     start: async () => {
       const command = resolveCommand(input.command, input.cwd)
-      const started = startChild({ command, env: childEnvironment(env, input.env, input.cwd), cwd: input.cwd })
+      const { cwd, lifeMs } = input
+      const started = startChild({ command, env: childEnvironment(env, input.env, cwd), cwd, lifeMs })
       child = started
       const lines = createLineReader(takeLine, input.maxBytes)
       started.process.stdout?.on('data', (chunk: Buffer) => {
@@ -122,6 +129,7 @@ export function createStdioTransport(
     isSpent: () => closing || child?.hasExited() === true,
     describeEnd: () => (child?.hasExited() === true ? endOf(child) : undefined),
     diedAfterStart: () => died && !missing.has(child?.process.exitCode ?? 0),
+    prolong: lifeMs => child?.prolong(lifeMs),
     close: async () => {
       closing = true
       await child?.stop()

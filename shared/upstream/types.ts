@@ -88,6 +88,10 @@ export type Upstreams = {
   onToolsChanged(server: string, callback: () => void): () => void
   /** What the server said of itself. @throws UnavailableError as `tools` */
   serverInfo(server: string): Promise<UpstreamInfo>
+  /** The child of a `command` server lives so long from now on. */
+  prolong(server: string, lifeMs: number): void
+  /** Ends the connections to one server, and its child; the next use opens anew. Resolves when the child is gone. */
+  end(server: string): Promise<void>
   /** Ends everything: requests under way become `lost` (`closed`), those not sent `not_sent` (`stopping`). */
   close(): Promise<void>
 }

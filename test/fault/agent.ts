@@ -20,6 +20,8 @@ export type Agent = {
   ask(key: string, waitMs?: number): Promise<Told>
   /** The same question over the HTTP API. */
   outcome(key: string): Promise<Told>
+  /** Bytes of the bodies of the last call. */
+  lastBodies(): { readonly request: number; readonly answer: number }
 }
 
 type Outcome = { readonly state?: string; readonly code?: string; readonly replayed?: boolean }
@@ -42,12 +44,15 @@ export function agentAt(at: {
   const { key: credential, timeoutMs = 45_000, server = 'lab' } = at
   const port = () => (typeof at.port === 'number' ? at.port : at.port())
   let requests = 0
+  let bodies = { request: 0, answer: 0 }
 
   const call = async (name: string, args: Record<string, unknown>, read: (result: Result) => Told): Promise<Told> => {
     const id = (requests += 1)
     const body = bodyOf(id, name, args)
     const path = `/mcp/${server}`
     const heard = await post({ port: port(), path, headers: headersOf(name, credential, body), body, id, timeoutMs })
+    const answer = heard.kind === 'answer' ? Number(heard.headers['content-length'] ?? 0) : 0
+    bodies = { request: Buffer.byteLength(body), answer }
     if (heard.kind === 'timeout') return { state: 'no_answer', text: 'silence' }
     if (heard.kind === 'lost') return { state: 'no_answer', text: heard.why }
     const { result, error } = heard.message ?? {}
@@ -56,6 +61,7 @@ export function agentAt(at: {
   }
 
   return {
+    lastBodies: () => bodies,
     write: (key, args = {}) =>
       call('write', { what: key, ...args, idempotency_key: key }, result => {
         const { state = 'error', code, replayed } = result._meta?.['dev.holdfast/outcome'] ?? {}

@@ -5,7 +5,7 @@ export type Fault = {
   /** What is broken, and where, in a few words. */
   readonly how: string
   /** Breaks it as often as the form of the suite asks for. The seed repeats every choice. */
-  run(seed: number): Promise<Faulted>
+  readonly run: (seed: number) => Promise<Faulted>
 }
 
 export type Faulted = {

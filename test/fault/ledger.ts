@@ -11,7 +11,13 @@ export type Entry = Told & {
   readonly after: number
 }
 
-export type Story = { readonly key: string; readonly entries: Entry[]; readonly effects: () => number }
+export type Story = {
+  readonly key: string
+  /** Of the write beside the key: the same at every repetition. */
+  readonly args: Readonly<Record<string, unknown>>
+  readonly entries: Entry[]
+  readonly effects: () => number
+}
 
 /** What the server did, in its own words. */
 export type Ledger = {
@@ -21,8 +27,8 @@ export type Ledger = {
 export const effectsOf = (lab: Ledger, key: string): number =>
   lab.effects().filter(effect => effect.arguments['what'] === key).length
 
-export function startStory(lab: Ledger, key: string): Story {
-  return { key, entries: [], effects: () => effectsOf(lab, key) }
+export function startStory(lab: Ledger, key: string, args: Story['args'] = {}): Story {
+  return { key, args, entries: [], effects: () => effectsOf(lab, key) }
 }
 
 /** Asks, and writes down what was told and what was true at both ends of the question. */
@@ -55,10 +61,10 @@ export async function settle(story: Story, agent: Agent, withinMs = 60_000): Pro
 export async function conclude(story: Story, agent: Agent): Promise<void> {
   const settled = await settle(story, agent)
   const outcome = await told(story, 'outcome', agent.outcome(story.key))
-  let again = await told(story, 'again', agent.write(story.key))
+  let again = await told(story, 'again', agent.write(story.key, story.args))
   // A cut may have been meant for a later request on the same connection.
   for (let tries = 0; tries < 20 && (isDoubt(again) || !isAnswer(again.state)); tries += 1)
-    again = await told(story, 'again', agent.write(story.key))
+    again = await told(story, 'again', agent.write(story.key, story.args))
   const isFree = settled.state === 'not_found' || (settled.state === 'not_executed' && outcome.state !== 'unknown')
   if (isFree && again.state === 'pending') await settle(story, agent)
 }
@@ -86,10 +92,15 @@ export function violations({ key, entries, effects }: Story): string[] {
   const again = entries.findLast(({ by }) => by === 'again')
   if (settled !== undefined && !settledStates.includes(settled.state)) breaks('I7, it does not come to an end')
   if (settled?.state === 'succeeded' && outcome?.state !== 'succeeded') breaks('two ways of asking disagree')
+  const writes = entries.filter(({ by }) => by === 'write')
+  if (writes.length > 0 && writes.every(isRefusal) && settled !== undefined && settled.state !== 'not_found')
+    breaks('told not accepted, and it was')
   if (again !== undefined && settled !== undefined && !follows(settled.state, again.state))
     breaks(`after ${settled.state} the same key gave ${again.state}`)
   return broken
 }
+
+const isRefusal = ({ state }: Told) => state === 'not_accepted'
 
 /** Says something of the operation. */
 const isAnswer = (state: string) =>

@@ -27,13 +27,12 @@ type Playing = {
  * @returns violations of any promise, by what agents were told and by what the stores say
  */
 export async function onNode(
-  options: Playing & Pick<NodeOptions, 'program' | 'env'>,
+  options: Playing & { readonly node?: Pick<NodeOptions, 'program' | 'env'> },
   disturb: (stage: NodeStage) => Promise<readonly string[]>,
 ): Promise<string[]> {
-  const { prefix, lanes, patienceMs, ...more } = options
   const folder = await temporaryFolder()
   const lab = await startLabChild(join(folder, 'ledger.jsonl'))
-  const node = await startNode({ yaml: configFor(lab.url), ...more })
+  const node = await startNode({ yaml: configFor(lab.url), ...options.node })
   try {
     const client = {
       key: node.ready().key,
@@ -50,13 +49,12 @@ export async function onNode(
 
 /** The same with front, broker and audit in processes of their own. */
 export async function onCluster(
-  options: Playing & Omit<ClusterInput, 'yaml'>,
+  options: Playing & { readonly cluster: Omit<ClusterInput, 'yaml'> },
   disturb: (stage: ClusterStage) => Promise<readonly string[]>,
 ): Promise<string[]> {
-  const { prefix, lanes, patienceMs, ...more } = options
   const folder = await temporaryFolder()
   const lab = await startLabChild(join(folder, 'ledger.jsonl'))
-  const cluster = await startCluster({ yaml: configFor(lab.url), ...more })
+  const cluster = await startCluster({ yaml: configFor(lab.url), ...options.cluster })
   try {
     let turn = 0
     const ports = cluster.fronts.map(({ url }) => Number(new URL(url).port))

@@ -49,6 +49,10 @@ export type LabOptions = BrokerOptions & {
   /** False: commands come by `deliver` only. */
   readonly consume?: boolean
   readonly journalLeaseMs?: number
+  /** Another database than the suite's own, which is then not dropped. */
+  readonly url?: string
+  /** Where the journal is, when it is not with the operations. */
+  readonly journalUrl?: string
   /** How far this broker's estimate of database time is behind. */
   readonly clockBehindMs?: number
 }
@@ -66,9 +70,15 @@ export type Lab = Awaited<ReturnType<typeof openLab>>
 
 /** Everything over one fresh database. */
 export async function openLab(options: LabOptions = {}) {
-  const database = await (await testPostgres()).database()
+  const database =
+    options.url === undefined
+      ? await (await testPostgres()).database()
+      : { url: options.url, name: 'postgres', [Symbol.asyncDispose]: async () => {} }
+  const journalUrl = options.journalUrl ?? database.url
+  const journalPool =
+    journalUrl === database.url ? undefined : createPool({ url: journalUrl, max: 1, name: 'test-journal', log: silent })
   const pool = createPool({ url: database.url, max: 4, name: 'test', log: silent, settings: byKeySettings })
-  const journal = await createPostgresJournal({ url: database.url, log: silent, topics: Object.values(topics) })
+  const journal = await createPostgresJournal({ url: journalUrl, log: silent, topics: Object.values(topics) })
   const databaseClock = createDatabaseClock(pool)
   await databaseClock.sync()
   const clock = { now: () => Math.floor(databaseClock.now()) }
@@ -86,7 +96,10 @@ export async function openLab(options: LabOptions = {}) {
   }
 
   const start = async (more: LabOptions = {}): Promise<TestBroker> => {
-    const opened = await openBroker({ url: database.url, upstream, hear, clock, ids }, { ...options, ...more })
+    const opened = await openBroker(
+      { url: database.url, journalUrl, upstream, hear, clock, ids },
+      { ...options, ...more },
+    )
     brokers.push(opened)
     return opened
   }
@@ -173,7 +186,7 @@ export async function openLab(options: LabOptions = {}) {
         () => `${key} did not become ${states.join(' or ')}`,
       )
     },
-    events: () => readEvents(pool),
+    events: () => readEvents(pool, journalPool ?? pool),
     outcomeOf: (callId: string) =>
       (brokers.at(-1) as TestBroker).running.port.outcome({
         viewer: { tenant: 'tenant', keyspace: 'agent' },
@@ -199,13 +212,14 @@ export async function openLab(options: LabOptions = {}) {
     },
     /** Moves a key's operation out of its retention. */
     expire: (key: string) => pool.query('update operations set expires_ms = now_ms() - 1 where key = $1', [key]),
-    check: () => check(pool, upstream.sent, replies),
+    check: () => check(pool, journalPool, upstream.sent, replies),
     async [Symbol.asyncDispose]() {
       upstream.release()
       await Promise.all(brokers.map(broker => broker.stop()))
       await journal.close()
       databaseClock.stop()
       await pool.end()
+      await journalPool?.end()
       await database[Symbol.asyncDispose]()
     },
   }
@@ -215,6 +229,7 @@ const scope = (key: string) => ({ tenant: 'tenant', keyspace: 'agent', server: '
 
 type Shared = {
   url: string
+  journalUrl?: string
   upstream: Pick<TestUpstream, 'dispatch'>
   hear: (replyTo: string, replies: readonly Reply[]) => void
   clock: { now(): number }
@@ -230,12 +245,14 @@ export async function openBroker(shared: Shared, options: LabOptions): Promise<T
     db = pool => pool,
     consume = true,
     journalLeaseMs,
+    url: _url,
+    journalUrl: _journalUrl,
     clockBehindMs = 0,
     ...brokerOptions
   } = options
   const pool = createPool({ url: shared.url, max: 5, name: 'broker', log: silent, settings: byKeySettings })
   const journal = await createPostgresJournal({
-    url: shared.url,
+    url: shared.journalUrl ?? shared.url,
     log: silent,
     topics: Object.values(topics),
     ...(journalLeaseMs !== undefined && { leaseMs: journalLeaseMs }),
@@ -428,12 +445,16 @@ const readRow = async (pool: Pool, key: string): Promise<Row | undefined> =>
 export type EventRow = { id: string; type: string; data: Record<string, unknown>; place: 'journal' | 'outbox' }
 
 /** Every event, wherever it is on its way. */
-async function readEvents(on: Pick<Pool, 'query'>): Promise<EventRow[]> {
-  const { rows } = await on.query<{ headers: string; value: string; place: 'journal' | 'outbox' }>(
-    `select headers, value, 'journal' as place from journal_records where topic = $1
-     union all select headers, value, 'outbox' from outbox where topic = $1`,
+async function readEvents(on: Pick<Pool, 'query'>, journal: Pick<Pool, 'query'>): Promise<EventRow[]> {
+  type Stored = { headers: string; value: string; place: 'journal' | 'outbox' }
+  const waiting = await on.query<Stored>(`select headers, value, 'outbox' as place from outbox where topic = $1`, [
+    topics.events.name,
+  ])
+  const there = await journal.query<Stored>(
+    `select headers, value, 'journal' as place from journal_records where topic = $1`,
     [topics.events.name],
   )
+  const rows = [...there.rows, ...waiting.rows]
   return rows.map(({ headers, value, place }) => {
     const { ce_id, ce_type } = JSON.parse(headers)
     return { id: ce_id, type: ce_type.replace(/^dev\.holdfast\.(.*)\.v1$/, '$1'), data: JSON.parse(value), place }
@@ -441,13 +462,13 @@ async function readEvents(on: Pick<Pool, 'query'>): Promise<EventRow[]> {
 }
 
 /** Rows and events of one moment. */
-async function readAll(pool: Pool) {
+async function readAll(pool: Pool, journalPool: Pool | undefined) {
   const client = await pool.connect()
   try {
     await client.query('begin isolation level repeatable read')
     const { rows } = await client.query<Row>(`select ${rowColumns} from operations where state <> 'fence'`)
     const joins = await client.query<{ call_id: string; how: string }>('select call_id, how from handled_commands')
-    const events = await readEvents(client)
+    const events = await readEvents(client, journalPool ?? client)
     await client.query('commit')
     return { rows, joins: joins.rows, events }
   } finally {
@@ -459,8 +480,13 @@ async function readAll(pool: Pool) {
  * I1, I2, I3, I4, I5, I8 over everything that happened: sends, rows, events and replies.
  * @throws AssertionError naming the operation
  */
-async function check(pool: Pool, sent: readonly Sent[], replies: readonly Reply[]): Promise<void> {
-  const { rows, joins, events } = await readAll(pool)
+async function check(
+  pool: Pool,
+  journalPool: Pool | undefined,
+  sent: readonly Sent[],
+  replies: readonly Reply[],
+): Promise<void> {
+  const { rows, joins, events } = await readAll(pool, journalPool)
   const sends = new Map<string, number>()
   for (const { callId } of sent) sends.set(callId, (sends.get(callId) ?? 0) + 1)
 

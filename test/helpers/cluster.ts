@@ -38,6 +38,8 @@ export type Member = {
   readyz(): Promise<Readyz>
   /** What it logged since its last start. */
   log(): string
+  /** Its process id. */
+  pid(): number
   /** Ends it without asking; resolves when it is gone. */
   kill(): Promise<void>
   /** Asks it to end. Resolves with the exit code. */
@@ -84,7 +86,7 @@ export type ClusterInput = {
 
 const sources = (service: Service) => ['--import', 'tsx', join(root, `services/${service}/main.ts`)]
 
-const readyWithinMs = 60_000
+const readyWithinMs = 180_000
 
 export async function startCluster(input: ClusterInput): Promise<Cluster> {
   const { yaml, fronts = 2, brokers = 2, audits = 1, env = {}, start = true, program = sources } = input
@@ -222,6 +224,7 @@ function createMember(service: Service, port: number, { program, env }: Run): Me
     },
     readyz: async () => (await (await fetch(`${url}/readyz`)).json()) as Readyz,
     log: () => printed,
+    pid: () => running()?.pid ?? assert.fail(`${service} at ${url} does not run`),
     kill: async () => void (await end('SIGKILL')),
     signal: signal => void running()?.kill(signal),
     terminate: () => end('SIGTERM'),

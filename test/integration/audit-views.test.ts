@@ -68,6 +68,8 @@ const events: HoldfastEvent[] = [
   move('op-lost', 1, 'call.accepted', { key: 'invoice-1043' }),
   move('op-lost', 2, 'call.dispatched'),
   move('op-lost', 3, 'call.lost', { code: 'timeout' }),
+  // known from its command alone: the record was lost in a failover
+  move('op-gone', 1, 'call.lost', { key: 'invoice-1050', code: 'record_lost' }),
   // lost, then settled by a late answer
   move('op-late', 1, 'call.dispatched', { key: 'invoice-1044' }),
   move('op-late', 2, 'call.lost', { code: 'connection_lost' }),
@@ -147,6 +149,7 @@ async function views(t: test.TestContext, history: Clickhouse): Promise<void> {
       'op-again',
       'op-ask',
       'op-done',
+      'op-gone',
       'op-late',
       'op-lost',
       'read-done',
@@ -164,6 +167,7 @@ async function views(t: test.TestContext, history: Clickhouse): Promise<void> {
       'call-attach': 'attached',
       'call-conflict': 'conflicted',
       'op-lost': 'unknown',
+      'op-gone': 'unknown',
       'op-late': 'succeeded',
       'op-again': 'not_executed',
       'call-second': 'failed',
@@ -238,6 +242,7 @@ async function views(t: test.TestContext, history: Clickhouse): Promise<void> {
         ['op-again', 'failed', 2, 2, ['call-second', 'op-again']],
         ['op-ask', 'succeeded', 1, 2, ['op-ask']],
         ['op-done', 'succeeded', 1, 1, ['op-done']],
+        ['op-gone', 'unknown', 1, 0, ['op-gone']],
         ['op-late', 'succeeded', 1, 1, ['op-late']],
         ['op-lost', 'unknown', 1, 1, ['op-lost']],
       ],
@@ -261,8 +266,11 @@ async function views(t: test.TestContext, history: Clickhouse): Promise<void> {
   })
 
   await t.test('unknowns: only what nothing has settled', async () => {
-    const rows = await select<Call>(history, 'select operation_id, code from holdfast.unknowns')
-    assert.deepEqual(rows, [{ operation_id: 'op-lost', code: 'timeout' }])
+    const rows = await select<Call>(history, 'select operation_id, code from holdfast.unknowns order by operation_id')
+    assert.deepEqual(rows, [
+      { operation_id: 'op-gone', code: 'record_lost' },
+      { operation_id: 'op-lost', code: 'timeout' },
+    ])
     assert.equal(stateOf('op-lost'), 'unknown')
   })
 }

@@ -72,6 +72,8 @@ test('a slow write becomes an event stream that is kept alive, tells of progress
     }
   }
   await readUntil(/(: keep-alive\n\n[^]*){3}/)
+  // On a busy machine the stream may begin before the server has the call.
+  await lab.waitForCall()
   lab.release()
   await readUntil(/"result"/)
   const events = text.split('\n\n').flatMap(event => /^event: message\ndata: (.*)$/m.exec(event)?.[1] ?? [])

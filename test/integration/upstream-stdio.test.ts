@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import test, { type TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { classify, type Seen } from '../../shared/call/seen.ts'
+import { isAlive } from '../../shared/postgres/postmaster.ts'
 import type { UpstreamServer } from '../../shared/upstream/types.ts'
 import { callOf, upstreamsFor } from '../helpers/upstream/harness.ts'
 import { bigNumbers } from '../helpers/upstream/lab-behaviours.ts'
@@ -31,6 +32,9 @@ test('stdio: each way to answer or end is judged by what was seen', async t => {
     ['answer_and_exit', { kind: 'result', isError: false }, 'succeeded', 1],
     ['exit_after', { kind: 'lost', why: 'exit' }, 'unknown', 1],
     ['half_a_line', { kind: 'lost', why: 'exit' }, 'unknown', 1],
+    ['garbage', { kind: 'result', isError: false }, 'succeeded', 1],
+    ['invalid_utf8', { kind: 'lost', why: 'protocol' }, 'unknown', 1],
+    ['long_line', { kind: 'lost', why: 'too_large' }, 'unknown', 1],
   ]
   for (const [behave, expected, state, effects] of cases) {
     const lab = stdioLab(t)
@@ -221,3 +225,29 @@ function membersOf(group: string): string[] {
 async function untilTrue(check: () => boolean): Promise<void> {
   while (!check()) await new Promise(resolve => setTimeout(resolve, 20))
 }
+
+test('stdio: a child with a limited life ends by itself, later when prolonged, and none is started without one', async t => {
+  const lives = new Map([['short', 600]])
+  const server = (id: string) => ({ id, command: [process.execPath, '--import', 'tsx', program, '/dev/null'] })
+  const upstreams = upstreamsFor(t, [server('short'), server('none'), server('free')], {
+    lifeOf: id => (id === 'free' ? undefined : (lives.get(id) ?? 0)),
+  })
+  const pidOf = async (id: string) => {
+    const seen = await upstreams.dispatch(callOf(id, 'write', { behave: 'environment' }))
+    const { content } = JSON.parse(seen.kind === 'result' ? seen.raw : assert.fail(JSON.stringify(seen)))
+    return (JSON.parse(content[0].text) as { pid: number }).pid
+  }
+  lives.set('short', 60_000)
+  const short = await pidOf('short')
+  upstreams.prolong('short', 700)
+  upstreams.prolong('short', 1_500)
+  const prolongedAt = performance.now()
+  while (isAlive(short)) await new Promise(resolve => setTimeout(resolve, 20))
+  const lived = performance.now() - prolongedAt
+  assert.ok(lived > 1_300 && lived < 6_000, `${lived} ms`)
+  assert.deepEqual((await upstreams.dispatch(callOf('none', 'write'))).kind, 'not_sent')
+  const free = await pidOf('free')
+  await upstreams.end('free')
+  assert.equal(isAlive(free), false)
+  assert.notEqual(await pidOf('free'), free)
+})

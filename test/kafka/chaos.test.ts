@@ -7,9 +7,6 @@
  *   HOLDFAST_CHAOS_WRITES   how many (default 20,000)      HOLDFAST_CHAOS_SEED   repeats the order of the kills
  */
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { after, before, test } from 'node:test'
 import { kafkaTopics } from '../../infra/kafka/topics.ts'
 import type { Journal, JournalRecord } from '../../shared/journal/port.ts'
@@ -19,9 +16,10 @@ import { createPool, type Pool } from '../../shared/postgres/pool.ts'
 import { startAgent, type Story } from '../helpers/chaos/agent.ts'
 import { randomOf } from '../helpers/chaos/random.ts'
 import { type Cluster, type Member, type Service, startCluster } from '../helpers/cluster.ts'
-import { createKafkaJournal, journalOptions, ownPrefix, testKafka } from '../helpers/kafka.ts'
+import { createKafkaJournal, journalOptions } from '../helpers/kafka.ts'
+import { kafkaStores } from '../helpers/kafka-stores.ts'
 import { eventually } from '../helpers/node.ts'
-import { silent, temporaryFolder, testPostgres } from '../helpers/postgres.ts'
+import { silent } from '../helpers/silent.ts'
 import { type Lab, startLab } from '../helpers/upstream/lab.ts'
 
 const writes = Number(process.env['HOLDFAST_CHAOS_WRITES'] ?? 20_000)
@@ -30,7 +28,6 @@ const agents = 64
 /** Far more than it takes: a test that hangs says so. */
 const timeout = 30 * 60_000
 
-const prefix = ownPrefix()
 let lab: Lab
 let cluster: Cluster
 let pool: Pool
@@ -38,11 +35,11 @@ let journal: Journal
 
 before(async () => {
   lab = await startLab({ era: 'modern' })
-  cluster = await startCluster({ yaml: configFor(lab), stores: openStores, fronts: 3, brokers: 3, audits: 2 })
-  const { DATABASE_URL: url, KAFKA_BROKERS: brokers } = cluster.env as Record<string, string>
-  pool = createPool({ url: url as string, name: 'chaos', max: 2, log: silent })
-  const options = { topics: kafkaTopics, topicPrefix: prefix, log: silent }
-  journal = await createKafkaJournal(journalOptions((brokers as string).split(','), options))
+  cluster = await startCluster({ yaml: configFor(lab), stores: kafkaStores, fronts: 3, brokers: 3, audits: 2 })
+  const env = (name: string) => cluster.env[name] as string
+  pool = createPool({ url: env('DATABASE_URL'), name: 'chaos', max: 2, log: silent })
+  const options = { topics: kafkaTopics, topicPrefix: env('KAFKA_TOPIC_PREFIX') }
+  journal = await createKafkaJournal(journalOptions(env('KAFKA_BROKERS').split(','), options))
 })
 
 after(async () => {
@@ -60,45 +57,6 @@ agents:
   dev: { roles: [all], readHistory: true }
 ${Array.from({ length: agents }, (_, n) => `  agent-${n}: { roles: [all] }`).join('\n')}
 `
-
-async function openStores() {
-  const database = await (await testPostgres()).database()
-  const brokers = await testKafka()
-  const clickhouse = await startClickhouse()
-  const env = {
-    DATABASE_URL: database.url,
-    KAFKA_BROKERS: brokers.join(','),
-    KAFKA_TOPIC_PREFIX: prefix,
-    KAFKA_REPLICATION: process.env['KAFKA_REPLICATION'] ?? '1',
-    CLICKHOUSE_URL: clickhouse.url,
-  }
-  return {
-    env,
-    close: async () => {
-      await clickhouse.stop()
-      await database[Symbol.asyncDispose]()
-    },
-  }
-}
-
-/** In a process of its own, which outlives every audit. */
-async function startClickhouse() {
-  const program = fileURLToPath(new URL('../../infra/clickhouse/local/main.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--import', 'tsx', program, await temporaryFolder(), '0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let printed = ''
-  child.stdout.on('data', chunk => (printed += String(chunk)))
-  const url = await eventually(async () => /CLICKHOUSE_URL=(\S+)/.exec(printed)?.[1], { withinMs: 60_000 })
-  return {
-    url,
-    stop: async () => {
-      const exit = once(child, 'exit')
-      child.kill('SIGTERM')
-      await exit
-    },
-  }
-}
 
 test(`${writes} writes of ${agents} agents through a cluster whose every process is killed: one effect a key, true answers, every event once`, {
   timeout,

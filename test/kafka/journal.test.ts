@@ -9,8 +9,10 @@ const topic = 'holdfast.test'
 const leaseMs = 6_000
 const script = fileURLToPath(new URL('./journal-consumer.ts', import.meta.url))
 
+// Before any test: the first start ever fetches Kafka, which no test's time-out allows for.
+const brokers = await testKafka()
+
 journalContract('Apache Kafka', async () => {
-  const brokers = await testKafka()
   const options = journalOptions(brokers, { topics: [kafkaTopic(topic, 4)], leaseMs })
   const instances: Journal[] = []
   const another = async () => {

@@ -11,6 +11,7 @@ test('tombstones, missing keys and headers, repeated headers and bytes that are 
   const brokers = await testKafka()
   const topicPrefix = ownPrefix()
   const journal = await createKafkaJournal(journalOptions(brokers, { topicPrefix, topics: [kafkaTopic('t', 1)] }))
+  await journal.ends('t') // the topic is ready: the other producer below would not notice that it is not
   const notText = Buffer.from([0x7b, 0xff, 0xfe, 0x7d])
   const producer = new Kafka({ brokers, logLevel: logLevel.NOTHING }).producer({
     createPartitioner: Partitioners.DefaultPartitioner,

@@ -1,4 +1,4 @@
 import { clusterSuite } from '../e2e/cluster-suite.ts'
-import { kafkaStores } from '../helpers/kafka-stores.ts'
+import { sharedKafkaStores } from '../helpers/kafka-stores.ts'
 
-clusterSuite({ stores: kafkaStores, audits: 2 })
+clusterSuite({ stores: sharedKafkaStores, audits: 2 })

@@ -55,6 +55,7 @@ test('everything about a topic that would lose or misplace records is told at on
     'unclean.leader.election.enable': 'true',
   }
   await client.createTopics({
+    waitForLeaders: false,
     topics: [
       {
         topic: `${topicPrefix}holdfast.calls`,
@@ -92,7 +93,9 @@ test('a record as large as the limit is taken, and the limit is what the topic s
   assert.equal(journal.maxRecordBytes, 10 * 1024 * 1024 - 1024)
   const record = { topic: 'holdfast.calls', partition: 0, key: '', headers: {} }
   // What a record takes besides its value is at most 32 bytes here.
-  await journal.append([{ ...record, value: 'x'.repeat(journal.maxRecordBytes - 32) }])
+  const value = 'x'.repeat(journal.maxRecordBytes - 32)
+  await journal.append([{ ...record, value }])
+  for await (const read of journal.read({ topic: 'holdfast.calls', partition: 0 })) assert.ok(read.value === value)
   // Together far more than one batch may have: they go in several.
   const large = 'y'.repeat(4 * 1024 * 1024)
   const positions = await Promise.all([1, 2, 3, 4, 5].map(() => journal.append([{ ...record, value: large }])))
@@ -109,4 +112,22 @@ test('brokers that do not answer are named as what is missing', async () => {
     (error: unknown) =>
       error instanceof UnavailableError && /Kafka does not answer .*KAFKA_BROKERS/.test(error.message),
   )
+})
+
+test('a topic that somebody deleted is told by ping', async () => {
+  const topicPrefix = ownPrefix()
+  const journal = await createKafkaJournal(journalOptions(await testKafka(), { topicPrefix }))
+  await journal.ping()
+  await using client = await admin()
+  await client.deleteTopics({ topics: [`${topicPrefix}holdfast.rejected`] })
+  const told = (error: unknown) =>
+    error instanceof UnavailableError && error.message.includes(`${topicPrefix}holdfast.rejected`)
+  while (
+    await journal.ping().then(
+      () => true,
+      error => !told(error),
+    )
+  )
+    await new Promise(resolve => setTimeout(resolve, 20))
+  await journal.close()
 })

@@ -152,6 +152,12 @@ function* commands(): Generator<Command> {
   for (const as of ['succeeded', 'failed', 'not_executed'] as const)
     for (const evidence of ['person', 'probe', 'upstream_replay'] as const) yield { type: 'settle', at, as, evidence }
   for (const type of ['sweep', 'cancel', 'refuse', 'expire_input'] as const) yield { type, at }
+  for (const questionLost of [false, true]) {
+    yield { type: 'lose_record', at, questionLost }
+    for (const fingerprint of ['f', 'g'])
+      for (const hasInputs of [false, true])
+        yield { type: 'lose_record', at, questionLost, later: { callId: second, fingerprint, hasInputs } }
+  }
 }
 
 type Step = {
@@ -372,6 +378,26 @@ test('a call that may not run is on record as not_executed with its reason, and 
     assert.deepEqual([operation.state === 'not_executed' && operation.code, operation.attempts], [code, 0])
     assert.equal(answerOf(operation, submit({ callId: 'later' })), 'dispatched own')
   }
+})
+
+test('after a failover everything that may have been sent under a lost record is unknown, and nothing else moves', () => {
+  const lost = (name: string, later?: { fingerprint: string; hasInputs?: boolean }) => {
+    const { event } = decide(
+      { operation: operations[name] },
+      { type: 'lose_record', at, ...(later && { later: { callId: second, hasInputs: false, ...later } }) },
+    )
+    return event && `${event.type} ${event.epoch}.${event.round} ${'code' in event ? event.code : ''}`
+  }
+  assert.equal(lost('none', { fingerprint: 'f' }), 'lost 1.1 record_lost')
+  assert.equal(lost('none'), undefined)
+  for (const name of ['accepted', 'awaiting approval', 'executing']) assert.equal(lost(name), 'lost 1.1 record_lost')
+  assert.equal(lost('awaiting input', { fingerprint: 'f', hasInputs: true }), 'lost 1.1 record_lost')
+  assert.equal(lost('awaiting input', { fingerprint: 'f' }), undefined)
+  assert.equal(lost('not executed, reopenable', { fingerprint: 'f' }), 'lost 2.1 record_lost')
+  assert.equal(lost('not executed, reopenable', { fingerprint: 'g' }), undefined, 'another change did not reopen it')
+  assert.equal(lost('not executed, reopenable'), undefined)
+  for (const name of ['succeeded', 'failed', 'unknown', 'not executed, closed'])
+    assert.equal(lost(name, { fingerprint: 'f', hasInputs: true }), undefined, name)
 })
 
 // The table "a request that repeats a key".

@@ -78,7 +78,7 @@ test('every command of holdfast that README and docs tell to run exists', async 
   const { holdfast } = await import('../../services/cli/holdfast.ts')
   const told = new Set(
     pages.flatMap(({ text }) =>
-      [...text.matchAll(/npm run holdfast -- ([a-z]+)/g)].map(([, command]) => command ?? ''),
+      [...text.matchAll(/npm run holdfast -- ([a-z-]+)/g)].map(([, command]) => command ?? ''),
     ),
   )
   assert.ok(told.size >= 5)

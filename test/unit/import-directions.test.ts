@@ -67,6 +67,11 @@ const rules: readonly Rule[] = [
       technologyOf(target) !== undefined &&
       !journalWords.includes(target),
   },
+  {
+    reason: 'the client library runs in agents: it knows Node and itself',
+    breaks: (file, target) =>
+      file.startsWith('client/') && !target.startsWith('client/') && !target.startsWith('node:'),
+  },
 ]
 
 /** Every `from '…'`, `import '…'` and `import('…')` of a file, types too: a type ties folders together as well. */
@@ -90,7 +95,7 @@ const breachesOf = ({ file, target }: Import): string[] =>
   rules.filter(rule => rule.breaks(file, target)).map(({ reason }) => `${file} imports ${target}: ${reason}`)
 
 test('no import of services and shared points the wrong way', () => {
-  const files = [...sources('services'), ...sources('shared')]
+  const files = [...sources('services'), ...sources('shared'), ...sources('client')]
   const imports = files.flatMap(file => importsOf(file, readFileSync(join(root, file), 'utf8')))
   assert.ok(files.length > 20 && imports.length > files.length, 'the sources were not found')
   assert.deepEqual(imports.flatMap(breachesOf), [])
@@ -105,6 +110,7 @@ test('each rule finds a breach, and lets pass what it is not about', () => {
     ['shared/upstream/a.ts', 'shared/config/b.ts'],
     ['shared/journal/kafka/a.ts', 'shared/journal/postgres/b.ts'],
     ['shared/json/a.ts', 'shared/clickhouse/b.ts'],
+    ['client/a.ts', 'shared/call/codes.ts'],
   ]
   assert.deepEqual(
     wrong.map(([file, target]) => rules.findIndex(rule => rule.breaks(file, target))),
@@ -119,6 +125,7 @@ test('each rule finds a breach, and lets pass what it is not about', () => {
     ['shared/call/command.ts', 'shared/journal/port.ts'],
     ['shared/events/event.ts', 'shared/journal/topics.ts'],
     ['shared/postgres/a.ts', 'pg'],
+    ['client/a.ts', 'node:crypto'],
   ]
   assert.deepEqual(
     right.flatMap(([file, target]) => breachesOf({ file, target })),

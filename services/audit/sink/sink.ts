@@ -62,6 +62,8 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
   const certain: Certainty = new Map()
   /** Highest offset taken into the buffer by partition: what is handed over again is not taken again. */
   const taken = new Map<number, number>()
+  /** Of each partition in the buffer, the signal of the assignment it came under. */
+  const assignments = new Map<number, AbortSignal>()
   let buffer: Entry[] = []
   let stopping = false
   let failure: string | undefined
@@ -70,25 +72,28 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
   const forget = (partition: number) => {
     certain.delete(partition)
     taken.delete(partition)
+    assignments.delete(partition)
     buffer = buffer.filter(entry => entry.record.partition !== partition)
     changes.tell()
   }
   /** Records this member may no longer write. Called before newer ones of the partition are taken, so none of those go along. */
   const forgetLost = () => {
-    const lost = buffer.filter(entry => entry.delivery.signal.aborted).map(entry => entry.record.partition)
-    for (const partition of new Set(lost)) forget(partition)
+    for (const [partition, signal] of assignments) if (signal.aborted) forget(partition)
   }
 
   const take = async (delivery: Delivery) => {
     forgetLost()
+    assignments.set(delivery.partition, delivery.signal)
     for (const record of delivery.records) {
       if (stopping || record.offset <= (taken.get(record.partition) ?? -1)) continue
       taken.set(record.partition, record.offset)
       buffer.push({ record, delivery })
     }
     changes.tell()
+    const mayReturn = () => buffer.length < options.maxBuffered || stopping || delivery.signal.aborted
+    if (mayReturn()) return
     delivery.signal.addEventListener('abort', changes.tell, { once: true })
-    await changes.until(() => buffer.length < options.maxBuffered || stopping || delivery.signal.aborted)
+    await changes.until(mayReturn)
     delivery.signal.removeEventListener('abort', changes.tell)
   }
 

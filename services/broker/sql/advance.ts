@@ -1,6 +1,8 @@
 import type { UpstreamAnswer } from '../../../shared/call/record.ts'
 import type { NewRecord } from '../../../shared/journal/port.ts'
-import { changingDefinitions, recordColumns } from './claim.ts'
+import { textArray } from '../../../shared/postgres/arrays.ts'
+import { changingDefinitions } from './claim.ts'
+import { placedColumns, placedDefinitions, recordArrays } from './record.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
 
 /** One transition: the row as `evolve` left it, guarded by the sequence it was decided on. */
@@ -22,21 +24,22 @@ export type Advance = {
 /**
  * Every move of an operation after its claim: state, answer and event in one commit. A row that somebody else is just
  * changing is read again before it is judged. Two batches that name the same rows meet only where an owner was fenced;
- * should they deadlock, the caller looks again, as after any doubt. (Locking the rows in order first costs a second
+ * should they deadlock, the caller looks again, as after any doubt. What is `unknown` does not become so again: after a
+ * failover a process may remember another event of the same sequence than the one that is on record now. (Locking the rows in order first costs a second
  * write of each.)
  */
 const text = `
 with input as (
   select * from json_to_recordset($1::json) as i (
-    operation_id text, expected_sequence int, ${changingDefinitions}, answer_kind text, answer_raw text,
-    intent_before_ms bigint, twin_slot text, handled_call_id text, handled_how text,
-    topic text, partition int, record_key text, headers text, value text)
+    operation_id text, expected_sequence int, ${changingDefinitions}, answer_kind text,
+    intent_before_ms bigint, twin_slot text, handled_call_id text, handled_how text, ${placedDefinitions})
 ), moved as (
   update operations o
   set ${changingColumns.map(column => `${column} = i.${column}`).join(', ')},
     twin_slot = coalesce(i.twin_slot, o.twin_slot)
   from input i
   where o.operation_id = i.operation_id and o.sequence = i.expected_sequence and o.state <> 'fence'
+    and require_complete() and not (o.state = 'unknown' and i.state = 'unknown')
     and (i.handled_call_id is null
       or not exists (select from handled_commands h where h.call_id = i.handled_call_id))
     and (i.intent_before_ms is null or (
@@ -45,8 +48,8 @@ with input as (
   returning o.operation_id
 ), answered as (
   insert into results (operation_id, epoch, round, kind, raw, recorded_ms)
-  select i.operation_id, i.epoch, i.round, i.answer_kind, i.answer_raw, now_ms()
-  from input i where i.operation_id = any(array(select operation_id from moved)) and i.answer_raw is not null
+  select i.operation_id, i.epoch, i.round, i.answer_kind, ($4::text[])[i.place], now_ms()
+  from input i where i.operation_id = any(array(select operation_id from moved)) and i.answer_kind is not null
   on conflict (operation_id, epoch, round) do update set kind = excluded.kind, raw = excluded.raw
 ), remembered as (
   insert into handled_commands (call_id, operation_id, how, handled_ms)
@@ -55,7 +58,7 @@ with input as (
   on conflict do nothing
 ), recorded as (
   insert into outbox (topic, partition, key, headers, value)
-  select i.topic, i.partition, i.record_key, i.headers, i.value
+  select ${placedColumns('$2', '$3')}
   from input i where i.operation_id = any(array(select operation_id from moved))
 )
 select operation_id from moved`
@@ -66,20 +69,30 @@ select operation_id from moved`
  * @returns for each whether it moved; the others were fenced, or their intent was refused
  */
 export async function advanceOperations(db: Queryable, advances: readonly Advance[]): Promise<boolean[]> {
-  const firsts = new Map(advances.toReversed().map(advance => [advance.operationId, advance]))
-  const rows = [...firsts.values()].map(({ event, answer, handled, ...advance }) => ({
-    operation_id: advance.operationId,
-    expected_sequence: advance.expectedSequence,
-    ...advance.changing,
-    answer_kind: answer?.kind ?? null,
-    answer_raw: answer?.raw ?? null,
-    intent_before_ms: advance.intentBefore ?? null,
-    twin_slot: advance.twinSlot ?? null,
-    handled_call_id: handled?.callId ?? null,
-    handled_how: handled?.how ?? null,
-    ...recordColumns(event),
-  }))
-  const result = await db.query<{ operation_id: string }>({ name: 'advance', text }, [JSON.stringify(rows)])
+  const firsts = new Map<string, Advance>()
+  for (const advance of advances) if (!firsts.has(advance.operationId)) firsts.set(advance.operationId, advance)
+  const tried = [...firsts.values()]
+  const rows = tried.map((advance, index) => {
+    const { event, handled } = advance
+    const row = {
+      operation_id: advance.operationId,
+      expected_sequence: advance.expectedSequence,
+      answer_kind: advance.answer?.kind,
+      intent_before_ms: advance.intentBefore,
+      twin_slot: advance.twinSlot,
+      handled_call_id: handled?.callId,
+      handled_how: handled?.how,
+      place: index + 1,
+      topic: event.topic,
+      partition: event.partition,
+      record_key: event.key,
+    }
+    return Object.assign(row, advance.changing)
+  })
+  const events = recordArrays(tried.map(({ event }) => event))
+  const answers = textArray(tried.map(({ answer }) => answer?.raw ?? null))
+  const values = [JSON.stringify(rows), ...events, answers]
+  const result = await db.query<{ operation_id: string }>({ name: 'advance', text }, values)
   const moved = new Set(result.rows.map(row => row.operation_id))
   return advances.map(advance => firsts.get(advance.operationId) === advance && moved.has(advance.operationId))
 }

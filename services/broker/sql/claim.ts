@@ -1,4 +1,5 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
+import { placedColumns, placedDefinitions, recordArrays } from './record.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
 
 /** A row to claim, with the event that says so. */
@@ -60,19 +61,20 @@ const changingDefinitions = changingColumns.map(column => `${column} ${columnTyp
 
 /**
  * Claim, intent and event in one commit. The unique indexes on scope and on the live change decide; a row is not
- * claimed under an expired lease, for a command that was handled before, or past its `dispatchBy`. Rows are inserted in
- * the order of their scope, so that two batches cannot deadlock. The whole batch travels as one JSON parameter: cheaper
- * to encode in Node and to parse in Postgres than thirty array literals full of escaped quotes. What stands in the way
- * is looked up row by row (`lateral … limit 1`): as plain `not exists` the planner hashes every live row for one claim.
+ * claimed under an expired lease, for a command that was handled before, or past its `dispatchBy`. Rows come in the order
+ * of their scope and are inserted in it, so that two batches cannot deadlock. The batch travels as one JSON parameter: one
+ * function to open it where thirty arrays would be thirty. What stands in the way is looked up row by row, as a scalar
+ * with `limit 1`: as plain `not exists` the planner hashes every live row for one claim, and a join carries all forty
+ * columns through two more nodes. Of a claim of one row a third is the start of its plan: every node and column counts.
  */
 const text = `
 with input as (
   select * from json_to_recordset($1::json) as i (
     ${identity.map(column => `${column} text`).join(', ')},
     fingerprint text, change text, check_twins bool, twin_slot text, ${changingDefinitions}, first_seen_ms bigint, send_by_ms bigint,
-    retention_ms bigint, topic text, partition int, record_key text, headers text, value text)
+    retention_ms bigint, ${placedDefinitions})
 ), live as (
-  select owner from owners where owner = $2 and lease_until_ms > now_ms()
+  select owner from owners where owner = $2 and lease_until_ms > now_ms() and require_complete()
 ), won as (
   insert into operations (${identity.join(', ')}, fingerprint, change, twin_slot, ${changingColumns.join(', ')},
     first_seen_ms, retention_ms)
@@ -80,21 +82,19 @@ with input as (
     decode(i.fingerprint, 'hex'), decode(i.change, 'hex'), i.twin_slot, ${changing},
     i.first_seen_ms, i.retention_ms
   from input i
-    left join lateral (select true as yes from handled_commands h where h.call_id = i.operation_id limit 1) handled on true
-    left join lateral (
-      select true as yes from operations t
-      where t.change = decode(i.change, 'hex')
-        and t.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')
-      limit 1) twin on i.check_twins
   where exists (select from live)
     and (i.state <> 'executing' or i.send_by_ms > now_ms())
-    and handled.yes is null and twin.yes is null
-  order by i.scope
+    and (select true from handled_commands h where h.call_id = i.operation_id limit 1) is null
+    and (not i.check_twins or (
+      select true from operations t
+      where t.change = decode(i.change, 'hex')
+        and t.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')
+      limit 1) is null)
   on conflict do nothing
   returning operation_id
 ), recorded as (
   insert into outbox (topic, partition, key, headers, value)
-  select i.topic, i.partition, i.record_key, i.headers, i.value
+  select ${placedColumns('$3', '$4')}
   from input i where i.operation_id = any(array(select operation_id from won))
 )
 select operation_id from won`
@@ -103,37 +103,37 @@ select operation_id from won`
  * @returns the operation ids that were claimed; every other one lost, for a reason that `readStanding` shows
  */
 export async function claimOperations(db: Queryable, owner: string, claims: readonly Claim[]): Promise<Set<string>> {
-  const rows = claims.map(({ changing: values, event, ...claim }) => ({
-    operation_id: claim.operationId,
-    scope: claim.scope,
-    tenant: claim.tenant,
-    keyspace: claim.keyspace,
-    server: claim.server,
-    key: claim.key,
-    tool: claim.tool,
-    agent: claim.agent,
-    conversation: claim.conversation ?? null,
-    fingerprint: claim.fingerprint,
-    change: claim.change,
-    check_twins: claim.checkTwins,
-    twin_slot: claim.twinSlot,
-    ...values,
-    first_seen_ms: claim.firstSeenMs,
-    send_by_ms: claim.dispatchByMs,
-    retention_ms: claim.retentionMs,
-    ...recordColumns(event),
-  }))
-  const result = await db.query<{ operation_id: string }>({ name: 'claim', text }, [JSON.stringify(rows), owner])
+  const ordered = claims.toSorted((a, b) => (a.scope < b.scope ? -1 : 1))
+  const rows = ordered.map((claim, index) => {
+    const { event } = claim
+    const row = {
+      operation_id: claim.operationId,
+      scope: claim.scope,
+      tenant: claim.tenant,
+      keyspace: claim.keyspace,
+      server: claim.server,
+      key: claim.key,
+      tool: claim.tool,
+      agent: claim.agent,
+      conversation: claim.conversation,
+      fingerprint: claim.fingerprint,
+      change: claim.change,
+      check_twins: claim.checkTwins,
+      twin_slot: claim.twinSlot,
+      first_seen_ms: claim.firstSeenMs,
+      send_by_ms: claim.dispatchByMs,
+      retention_ms: claim.retentionMs,
+      place: index + 1,
+      topic: event.topic,
+      partition: event.partition,
+      record_key: event.key,
+    }
+    return Object.assign(row, claim.changing)
+  })
+  const events = recordArrays(ordered.map(claim => claim.event))
+  const values = [JSON.stringify(rows), owner, ...events]
+  const result = await db.query<{ operation_id: string }>({ name: 'claim', text }, values)
   return new Set(result.rows.map(row => row.operation_id))
 }
-
-/** An event's columns for the outbox. */
-export const recordColumns = (record: NewRecord) => ({
-  topic: record.topic,
-  partition: record.partition,
-  record_key: record.key,
-  headers: JSON.stringify(record.headers),
-  value: record.value,
-})
 
 export { changingDefinitions }

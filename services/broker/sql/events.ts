@@ -1,5 +1,5 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
-import { recordColumns } from './claim.ts'
+import { recordColumns } from './record.ts'
 import type { Queryable } from './row.ts'
 
 const text = `

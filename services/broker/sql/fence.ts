@@ -1,6 +1,7 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
-import { type Claim, recordColumns } from './claim.ts'
+import type { Claim } from './claim.ts'
+import { recordColumns } from './record.ts'
 
 /** Who asked about which key. */
 export type Fence = {
@@ -14,11 +15,12 @@ export type Fence = {
   readonly event: NewRecord
 }
 
-const fenceText = `
+const fenceText = (guard: string) => `
 with fenced as (
   insert into operations as o (operation_id, scope, tenant, keyspace, server, key, tool, agent, fingerprint, change, twin_slot,
     state, call_id, epoch, round, sequence, attempts, first_seen_ms, fenced_ms, retention_ms)
-  values ($2, decode($2, 'hex'), $3, $4, $5, $6, '', $7, '', '', $2, 'fence', $1, 0, 0, 0, 0, now_ms(), now_ms(), 0)
+  select $2, decode($2, 'hex'), $3, $4, $5, $6, '', $7, '', '', $2, 'fence', $1, 0, 0, 0, 0, now_ms(), now_ms(), 0
+  where ${guard}
   on conflict (scope) do update set fenced_ms = greatest(o.fenced_ms, now_ms()) where o.state = 'fence'
   returning operation_id
 ), recorded as (
@@ -26,6 +28,7 @@ with fenced as (
   select $8, $9, $10, $11, $12 from fenced
 )
 select operation_id from fenced`
+const fenceStatement = { name: 'fence', text: fenceText('require_complete()') }
 
 /**
  * Takes the key's place in the unique index, so that no claim of a command received before now can be made (I9). The row
@@ -33,8 +36,18 @@ select operation_id from fenced`
  * @returns false when an operation holds the key: then its record is the answer
  */
 export async function fenceKey(db: Queryable, fence: Fence): Promise<boolean> {
+  return (await db.query(fenceStatement, fenceValues(fence))).rows.length > 0
+}
+
+const refenceStatement = { name: 'refence', text: fenceText('require_incomplete($13)') }
+/** Writes a fence anew that a failover may have lost: whoever was told `not_found` stays told the truth. */
+export async function refenceKey(db: Queryable, lineage: string, fence: Fence): Promise<void> {
+  await db.query(refenceStatement, [...fenceValues(fence), lineage])
+}
+
+function fenceValues(fence: Fence): unknown[] {
   const event = recordColumns(fence.event)
-  const result = await db.query({ name: 'fence', text: fenceText }, [
+  return [
     fence.callId,
     fence.scope,
     fence.tenant,
@@ -47,8 +60,7 @@ export async function fenceKey(db: Queryable, fence: Fence): Promise<boolean> {
     event.record_key,
     event.headers,
     event.value,
-  ])
-  return result.rows.length > 0
+  ]
 }
 
 const changingFrom = 19
@@ -58,7 +70,7 @@ with won as (
     fingerprint = decode($6, 'hex'), change = decode($15, 'hex'), twin_slot = $7, first_seen_ms = $8, retention_ms = $9,
     ${changingColumns.map((column, index) => `${column} = $${changingFrom + index}`).join(', ')}
   where o.scope = decode($1, 'hex') and o.state = 'fence' and ($10::bigint > o.fenced_ms or $11)
-    and not exists (select from handled_commands h where h.call_id = $2)
+    and require_complete() and not exists (select from handled_commands h where h.call_id = $2)
     and exists (select from owners w where w.owner = $12 and w.lease_until_ms > now_ms())
     and ($13::bigint > now_ms() or $11)
     and (not $14::bool or not exists (

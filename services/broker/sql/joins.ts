@@ -1,5 +1,5 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
-import { recordColumns } from './claim.ts'
+import { recordColumns } from './record.ts'
 import type { Queryable } from './row.ts'
 
 /** A call that joined an operation without moving it. */
@@ -18,7 +18,7 @@ with input as (
 ), remembered as (
   insert into handled_commands (call_id, operation_id, how, code, handled_ms)
   select call_id, operation_id, how, code, now_ms() from input
-  where not exists (select from operations o where o.operation_id = input.call_id)
+  where require_complete() and not exists (select from operations o where o.operation_id = input.call_id)
   order by call_id
   on conflict do nothing
   returning call_id

@@ -1,15 +1,16 @@
 import { answerColumns, answerJoin, operationColumns, type OperationRow, type Queryable } from './row.ts'
 
+/** All of these fail while operations are being completed after a failover: what they would say may be out of date. */
 const select = `select ${operationColumns}, ${answerColumns} from operations o ${answerJoin}`
 
-const byScope = `${select} where o.scope = decode($1, 'hex')`
+const byScope = `${select} where require_complete() and o.scope = decode($1, 'hex')`
 /** The row that holds a key, a fence included. */
 export async function readByScope(db: Queryable, scope: string): Promise<OperationRow | undefined> {
   return (await db.query<OperationRow>({ name: 'outcome_by_scope', text: byScope }, [scope])).rows[0]
 }
 
 const byCall = `${select}
-where o.tenant = $2 and o.keyspace = $3 and o.state <> 'fence' and o.operation_id = coalesce(
+where require_complete() and o.tenant = $2 and o.keyspace = $3 and o.state <> 'fence' and o.operation_id = coalesce(
   (select h.operation_id from handled_commands h where h.call_id = $1 and h.how <> 'conflicted'),
   $1)`
 /** The operation a call claimed or joined, if the viewer may see it. A refused call joined none: the outcome is not its own. */
@@ -20,14 +21,14 @@ export async function readByCall(
   return (await db.query<OperationRow>({ name: 'outcome_by_call', text: byCall }, [callId, tenant, keyspace])).rows[0]
 }
 
-const byId = `${select} where o.operation_id = $1 and o.state <> 'fence'`
+const byId = `${select} where require_complete() and o.operation_id = $1 and o.state <> 'fence'`
 /** The operation of an id, for broker's own use. */
 export async function readById(db: Queryable, operationId: string): Promise<OperationRow | undefined> {
   return (await db.query<OperationRow>({ name: 'outcome_by_id', text: byId }, [operationId])).rows[0]
 }
 
 const byChange = `${select}
-where o.change = decode($1, 'hex') and o.state <> 'fence'
+where require_complete() and o.change = decode($1, 'hex') and o.state <> 'fence'
 order by o.operation_id desc
 limit 1`
 /** The newest operation that stands for this very change. */
@@ -36,7 +37,7 @@ export async function readByChange(db: Queryable, change: string): Promise<Opera
 }
 
 const ofKeyspace = `${select}
-where o.tenant = $1 and o.keyspace = $2 and o.state <> 'fence' and o.operation_id >= $3
+where require_complete() and o.tenant = $1 and o.keyspace = $2 and o.state <> 'fence' and o.operation_id >= $3
   and ($4::text is null or o.conversation = $4)
 order by o.operation_id desc
 limit $5`

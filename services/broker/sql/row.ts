@@ -153,13 +153,13 @@ export const changingColumns = [
   'expires_ms',
 ] as const
 
-export type Changing = Record<(typeof changingColumns)[number], string | number | boolean | null>
+/** What is absent is undefined: it takes no room in a batch. */
+export type Changing = Record<(typeof changingColumns)[number], string | number | boolean | undefined>
 
 /** @param retentionMs how long a settled outcome is kept */
 export function changingOf(operation: Operation, retentionMs: number): Changing {
-  const has = <K extends string>(key: K) =>
-    key in operation ? ((operation as Record<string, unknown>)[key] as never) : null
-  const finishedAt: number | null = has('finishedAt')
+  const has = <K extends string>(key: K) => (operation as Record<string, unknown>)[key] as never
+  const finishedAt: number | undefined = has('finishedAt')
   return {
     state: operation.state,
     call_id: operation.callId,
@@ -171,11 +171,11 @@ export function changingOf(operation: Operation, retentionMs: number): Changing 
     code: has('code'),
     evidence: has('evidence'),
     reopenable: operation.state === 'not_executed' && operation.reopenable,
-    inputs_hash: operation.inputsHash ?? null,
+    inputs_hash: operation.inputsHash,
     request_state_hash: has('requestStateHash'),
     dispatch_by_ms: has('dispatchBy'),
     dispatched_ms: has('dispatchedAt'),
     finished_ms: finishedAt,
-    expires_ms: finishedAt === null ? null : finishedAt + retentionMs,
+    expires_ms: finishedAt === undefined ? undefined : finishedAt + retentionMs,
   }
 }

@@ -13,7 +13,7 @@ export type Standing = {
   readonly twins: readonly OperationRow[]
 }
 
-const text = `
+const text = (guard: string) => `
 select q.ord,
   (select to_json(x) from (select ${operationColumns}, ${answerColumns} from operations o ${answerJoin}
      where o.scope = decode(q.scope, 'hex')) x) as row,
@@ -24,10 +24,24 @@ select q.ord,
      where o.change = decode(q.change, 'hex') and o.scope <> decode(q.scope, 'hex')
        and o.state in ('accepted', 'awaiting_approval', 'executing', 'awaiting_input', 'unknown')) x) as twins
 from json_to_recordset($1::json) as q (ord int, call_id text, scope text, change text)
+where ${guard}
 order by q.ord`
+const complete = { name: 'standing', text: text('require_complete()') }
+const surviving = { name: 'standing_surviving', text: text('true') }
 
 /** What stands where each call wants to claim: read from the primary, after the claim lost. */
-export async function readStanding(db: Queryable, questions: readonly StandingQuestion[]): Promise<Standing[]> {
+export const readStanding = (db: Queryable, questions: readonly StandingQuestion[]): Promise<Standing[]> =>
+  read(db, complete, questions)
+
+/** What a failover left, which may lack the newest. For completing it alone. */
+export const readSurviving = (db: Queryable, questions: readonly StandingQuestion[]): Promise<Standing[]> =>
+  read(db, surviving, questions)
+
+async function read(
+  db: Queryable,
+  statement: { name: string; text: string },
+  questions: readonly StandingQuestion[],
+): Promise<Standing[]> {
   const rows = questions.map((q, ord) => ({
     ord,
     call_id: q.callId,
@@ -40,7 +54,7 @@ export async function readStanding(db: Queryable, questions: readonly StandingQu
     taken: boolean
     twins: OperationRow[]
   }
-  const result = await db.query<Row>({ name: 'standing', text }, [JSON.stringify(rows)])
+  const result = await db.query<Row>(statement, [JSON.stringify(rows)])
   return result.rows.map(({ row, handled, taken, twins }) => ({
     row: row ?? undefined,
     handled: handled ? { operationId: handled.operation_id, how: handled.how, code: handled.code } : undefined,

@@ -3,7 +3,7 @@
  * orderly end, or silence. It knows nothing of HTTP, so what it cuts is what a network cuts.
  */
 import { createServer, connect as connectTcp, type AddressInfo, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import { connect as connectTls, TLSSocket } from 'node:tls'
 
 export type Target = { readonly host: string; readonly port: number; readonly tls?: boolean }
 
@@ -28,6 +28,8 @@ export type Proxy = {
   forget(): void
   /** Resets every connection that is open. */
   resetAll(): void
+  /** Why the target could not be reached, the last time it could not: the client sees a reset. */
+  unreachable(): string | undefined
   /** Bytes that passed since the start. */
   passed(): Passed
   readonly stop: () => Promise<void>
@@ -38,10 +40,16 @@ type Pair = {
   readonly client: Socket
   readonly server: Socket
   armed: Armed | undefined
+  isOver: boolean
   request: number
   answer: number
 }
-type State = { waiting: Armed[]; readonly pairs: Set<Pair>; total: { request: number; answer: number } }
+type State = {
+  waiting: Armed[]
+  readonly pairs: Set<Pair>
+  total: { request: number; answer: number }
+  unreachable?: string
+}
 
 /** @param target asked for each connection, so that a server may come back elsewhere */
 export async function startProxy(target: () => Target): Promise<Proxy> {
@@ -58,6 +66,7 @@ export async function startProxy(target: () => Target): Promise<Proxy> {
     resetAll: () => {
       for (const { client, server } of state.pairs) reset(client, server)
     },
+    unreachable: () => state.unreachable,
     passed: () => ({ ...state.total }),
     stop: async () => {
       const closed = new Promise(resolve => listener.close(resolve))
@@ -73,20 +82,26 @@ export async function startProxy(target: () => Target): Promise<Proxy> {
 const dial = ({ host, port, tls }: Target): Socket =>
   tls === true ? connectTls({ host, port, servername: host }) : connectTcp({ host, port })
 
-const reset = (...sockets: Socket[]): void => {
+/**
+ * A reset and nothing before it. `resetAndDestroy` ends the connection in order first, which a client may see instead, so
+ * this sets what it sets and destroys at once. TLS sockets and unfinished connections are destroyed as they are.
+ */
+function reset(...sockets: Socket[]): void {
   for (const socket of sockets) {
-    // TLS sockets cannot send a reset of their own.
-    if (socket.constructor.name === 'TLSSocket') socket.destroy()
-    else socket.resetAndDestroy()
+    if (!(socket instanceof TLSSocket) && !socket.connecting) Object.assign(socket, { resetAndClosing: true })
+    socket.destroy()
   }
 }
 
 function join(state: State, client: Socket, server: Socket): void {
-  const pair: Pair = { client, server, armed: undefined, request: 0, answer: 0 }
+  const pair: Pair = { client, server, armed: undefined, isOver: false, request: 0, answer: 0 }
   state.pairs.add(pair)
   client.on('data', (chunk: Buffer) => {
     pair.armed ??= take(state, chunk, pair)
     pass(state, pair, 'request', chunk)
+  })
+  server.once('error', (error: NodeJS.ErrnoException) => {
+    if (server.connecting || server.bytesRead === 0) state.unreachable = error.code ?? error.message
   })
   server.on('data', (chunk: Buffer) => pass(state, pair, 'answer', chunk))
   client.on('end', () => server.end())
@@ -116,6 +131,7 @@ function take(state: State, chunk: Buffer, pair: Pair): Armed | undefined {
 /** Passes a chunk on, as far as it may go. */
 function pass(state: State, pair: Pair, way: 'request' | 'answer', chunk: Buffer): void {
   const { armed } = pair
+  if (pair.isOver) return
   const out = way === 'request' ? pair.server : pair.client
   const left = armed?.cut.of === way ? armed.cut.afterBytes - pair[way] : Number.POSITIVE_INFINITY
   const part = chunk.subarray(0, Math.max(0, Math.min(left, chunk.length)))
@@ -123,9 +139,13 @@ function pass(state: State, pair: Pair, way: 'request' | 'answer', chunk: Buffer
   state.total[way] += part.length
   const isOver = armed !== undefined && left <= chunk.length && (armed.cut.of === 'request' || left < chunk.length)
   if (!isOver) return void out.write(part)
-  if (part.length > 0) out.write(part, () => cutOff(pair, armed))
-  else cutOff(pair, armed)
+  pair.isOver = true
+  if (part.length === 0) return cutOff(pair, armed)
+  // A reset overtakes what is on its way: the bytes that may pass are given time to arrive.
+  out.write(part, () => setTimeout(() => cutOff(pair, armed), arrivalMs))
 }
+
+const arrivalMs = 5
 
 function cutOff({ client, server, request, answer }: Pair, { cut, made }: Armed): void {
   if (cut.how === 'reset') reset(client, server)
@@ -133,9 +153,6 @@ function cutOff({ client, server, request, answer }: Pair, { cut, made }: Armed)
     client.end()
     server.destroy()
   }
-  if (cut.how === 'stall') {
-    client.removeAllListeners('data').resume()
-    server.removeAllListeners('data').resume()
-  }
+  // Silence needs nothing: what is read from now on is dropped, and the end of either side is still seen.
   made({ request, answer })
 }

@@ -63,6 +63,9 @@ export function replyFrom(record: OutcomeRecord, submit: SubmitCommand): Reply |
   })
   if (operation.callId === callId) return { kind: 'outcome', callId, how: 'own', record }
   if (record.key !== submit.key) return conflicted('possible_duplicate')
+  // After a failover it is not known which of several changes held the key: none is told that nothing was sent for it.
+  const isDoubtful = operation.state === 'unknown' && operation.code === 'record_lost'
+  if (isDoubtful) return { kind: 'outcome', callId, how: 'replayed', record }
   if (operation.fingerprint !== submit.fingerprint) return conflicted('idempotency_conflict')
   if (submit.inputs !== undefined && !continues(operation.inputsHash, submit.inputs)) return undefined
   return { kind: 'outcome', callId, how: isAnswerable(operation) ? 'replayed' : 'attached', record }

@@ -1,11 +1,12 @@
 /**
  * Appending: calls that wait while a request is under way go together in the next one; one request is in flight at a
- * time, acknowledged by all replicas that are in sync.
+ * time to each broker, acknowledged by all replicas that are in sync.
  *
- * What an error means (J1): until a request with records has been handed to a connection, nothing can be in the journal:
- * refused. From then on only the broker's word that it did not take them refutes it, and only for a single partition,
- * since kafkajs tells of one answer only: everything else is doubtful. A request is tried again while there is time, also
- * a doubtful one: records may then be there twice, as they may after any doubtful append, and their ids tell.
+ * What an error means (J1), batch by batch: until a request has been handed to a connection nothing can be in the
+ * journal; the broker's word that a partition did not take its records refutes it too. Everything else (no answer, a
+ * time-out on its side) leaves it open. A batch is tried again while there is time, also one that may be there: it may
+ * then be there twice, as after any doubtful append, and the records' ids tell. A call is refused when none of its batches
+ * can be there, and doubtful when one can.
  */
 import { setTimeout as pause } from 'node:timers/promises'
 import { createBatcher } from '../../batch/batcher.ts'
@@ -14,8 +15,9 @@ import { isLoginRefused, isNotAppended, isRefusal, messageOf as wordsOf } from '
 import { groupBy } from './group-by.ts'
 import type { Link } from './link.ts'
 import { byLeader } from './offsets.ts'
-import type { Cluster } from './protocol.ts'
+import type { Broker, Cluster } from './protocol.ts'
 import { messageOf, sizeOf } from './records.ts'
+import { errorOfCode } from './repairs.ts'
 
 export type Appender = { append(records: readonly NewRecord[]): Promise<readonly Position[]> }
 
@@ -101,93 +103,120 @@ function inRequests(calls: readonly Call[], maxBatchBytes: number): Call[][] {
   return requests
 }
 
+/** The records of one partition in one request, and what is known of them. */
+type Batch = {
+  readonly records: NewRecord[]
+  /** Of the first record, once it is acknowledged. */
+  offset?: number
+  /** A request with it was sent, and nothing refutes that it is there. */
+  mayBeThere: boolean
+  /** Why the last try failed; `isFinal` when another one is no use. */
+  failure?: { readonly cause: unknown; readonly isFinal: boolean }
+}
+
 async function send(deps: Deps, calls: readonly Call[]): Promise<Settled[]> {
-  const batches = groupBy(
-    calls.flatMap(call => call.records),
-    placeOf,
+  const records = calls.flatMap(call => call.records)
+  const batches = new Map(
+    [...groupBy(records, placeOf)].map(([place, list]): [string, Batch] => [
+      place,
+      { records: list, mayBeThere: false },
+    ]),
   )
-  try {
-    const next = await insist(deps, batches)
-    return calls.map(call => ({ positions: call.records.map(record => positionOf(record, next)) }))
-  } catch (error) {
-    return calls.map(() => ({ error }))
+  await insist(deps, [...batches.values()])
+  const taken = new Map<string, number>()
+  return calls.map(call => {
+    const own = [...call.bytes.keys()].map(place => batches.get(place) as Batch)
+    const failed = own.find(batch => batch.offset === undefined)
+    if (failed) return { error: errorOf(own, failed) }
+    return { positions: call.records.map(record => positionOf(record, batches, taken)) }
+  })
+}
+
+/** Records of a batch lie in the order they were sent in. */
+function positionOf(record: NewRecord, batches: ReadonlyMap<string, Batch>, taken: Map<string, number>): Position {
+  const { topic, partition } = record
+  const index = taken.get(placeOf(record)) ?? 0
+  taken.set(placeOf(record), index + 1)
+  return { topic, partition, offset: ((batches.get(placeOf(record)) as Batch).offset as number) + index }
+}
+
+function errorOf(batches: readonly Batch[], failed: Batch): AppendDoubtful | AppendRefused {
+  const cause = failed.failure?.cause
+  return batches.some(batch => batch.mayBeThere || batch.offset !== undefined)
+    ? new AppendDoubtful(`The journal did not acknowledge the records: ${wordsOf(cause)}`, { cause })
+    : new AppendRefused(`The journal did not take the records: ${wordsOf(cause)}`, { cause })
+}
+
+/** Until every batch is acknowledged or given up. */
+async function insist(deps: Deps, batches: readonly Batch[]): Promise<void> {
+  const { link, patienceMs } = deps
+  const startedAt = performance.now()
+  for (let tries = 0; ; tries += 1) {
+    const waited = performance.now() - startedAt
+    const left = batches.filter(batch => {
+      if (batch.offset !== undefined || batch.failure?.isFinal) return false
+      return tries === 0 || waited <= (batch.mayBeThere ? patienceMs.doubtful : patienceMs.unsent)
+    })
+    if (left.length === 0) return
+    if (tries > 0) await pause(retryMs[Math.min(tries - 1, retryMs.length - 1)])
+    await link
+      .use(cluster => produce(cluster, deps, left))
+      // What went wrong before anything was sent went wrong for all.
+      .catch(cause => {
+        for (const batch of left)
+          if (batch.offset === undefined) batch.failure ??= { cause, isFinal: isLoginRefused(cause) }
+      })
   }
 }
 
-/** Takes the next offset of the record's batch: records of a batch lie in the order they were sent in. */
-function positionOf(record: NewRecord, next: Map<string, number>): Position {
-  const { topic, partition } = record
-  const offset = next.get(placeOf(record)) as number
-  next.set(placeOf(record), offset + 1)
-  return { topic, partition, offset }
+/**
+ * Sends batches to the leaders of their partitions, and notes what becomes of each.
+ * @throws what makes this connection to the cluster useless for another try
+ */
+async function produce(cluster: Cluster, deps: Deps, batches: readonly Batch[]): Promise<void> {
+  for (const batch of batches) delete batch.failure
+  await cluster.refreshMetadataIfNecessary()
+  const requests = groupBy(batches, batch => {
+    const { topic, partition } = batch.records[0] as NewRecord
+    return byLeader(cluster, deps.wireName(topic), [partition]).keys().next().value as string
+  })
+  const brokers = await Promise.all([...requests.keys()].map(nodeId => cluster.findBroker({ nodeId })))
+  await Promise.all([...requests.values()].map((request, index) => sendTo(brokers[index] as Broker, deps, request)))
+  const failed = batches.find(batch => batch.failure)
+  if (failed) throw failed.failure?.cause
 }
 
-/** @returns the first offset of each batch */
-async function insist(deps: Deps, batches: ReadonlyMap<string, NewRecord[]>): Promise<Map<string, number>> {
-  const { link, patienceMs } = deps
-  const acknowledged = new Map<string, number>()
-  const startedAt = performance.now()
-  let mayBeThere = false
-  for (let tries = 0; ; tries += 1) {
-    let sent = false
-    try {
-      await link.use(cluster => produce(cluster, deps, batches, acknowledged, () => (sent = true)))
-      return acknowledged
-    } catch (cause) {
-      const isRefuted = isNotAppended(cause) && batches.size === 1
-      if (sent && !isRefuted) mayBeThere = true
-      const waited = performance.now() - startedAt
-      const isFinal = isRefusal(cause) || isLoginRefused(cause)
-      if (isFinal || waited > (mayBeThere ? patienceMs.doubtful : patienceMs.unsent)) {
-        if (mayBeThere)
-          throw new AppendDoubtful(`The journal did not acknowledge the records: ${wordsOf(cause)}`, { cause })
-        throw new AppendRefused(`The journal did not take the records: ${wordsOf(cause)}`, { cause })
-      }
-      await pause(retryMs[Math.min(tries, retryMs.length - 1)])
+async function sendTo(broker: Broker, { wireName, compression }: Deps, batches: readonly Batch[]): Promise<void> {
+  const topicOf = (batch: Batch) => wireName((batch.records[0] as NewRecord).topic)
+  const partitionOf = (batch: Batch) => (batch.records[0] as NewRecord).partition
+  try {
+    const { topics } = await broker.produce({
+      acks: -1,
+      timeout: 8_000, // below the time-out of requests: the broker's own word first
+      compression,
+      topicData: [...groupBy(batches, topicOf)].map(([topic, list]) => ({
+        topic,
+        partitions: list.map(batch => ({ partition: partitionOf(batch), messages: batch.records.map(messageOf) })),
+      })),
+    })
+    for (const batch of batches) {
+      const answers = topics.find(({ topicName }) => topicName === topicOf(batch))?.partitions
+      const answer = answers?.find(({ partition }) => partition === partitionOf(batch))
+      note(batch, answer)
+    }
+  } catch (cause) {
+    for (const batch of batches) {
+      batch.mayBeThere = true
+      batch.failure = { cause, isFinal: false }
     }
   }
 }
 
-/** Sends what is not acknowledged yet to the leaders of its partitions. */
-async function produce(
-  cluster: Cluster,
-  { wireName, compression }: Deps,
-  batches: ReadonlyMap<string, NewRecord[]>,
-  acknowledged: Map<string, number>,
-  sending: () => void,
-): Promise<void> {
-  await cluster.refreshMetadataIfNecessary()
-  const left = [...batches].filter(([place]) => !acknowledged.has(place)).map(([, records]) => records)
-  const requests = new Map<string, Map<string, NewRecord[][]>>()
-  for (const records of left) {
-    const { topic, partition } = records[0] as NewRecord
-    const [leader] = byLeader(cluster, wireName(topic), [partition]).keys()
-    const topics = requests.get(leader as string) ?? new Map<string, NewRecord[][]>()
-    requests.set(leader as string, topics)
-    topics.set(topic, [...(topics.get(topic) ?? []), records])
+function note(batch: Batch, answer: { errorCode: number; baseOffset: string } | undefined): void {
+  const cause = answer ? errorOfCode(answer.errorCode) : new Error('Kafka did not answer for this partition')
+  if (answer && !cause) batch.offset = Number(answer.baseOffset)
+  else {
+    if (!isNotAppended(cause)) batch.mayBeThere = true
+    batch.failure = { cause, isFinal: isRefusal(cause) }
   }
-  const brokers = await Promise.all([...requests.keys()].map(nodeId => cluster.findBroker({ nodeId })))
-  sending()
-  const results = await Promise.allSettled(
-    [...requests.values()].map(async (topics, index) => {
-      const answer = await brokers[index]?.produce({
-        acks: -1,
-        timeout: 8_000, // below the time-out of requests: the broker's own word first
-        compression,
-        topicData: [...topics].map(([topic, lists]) => ({
-          topic: wireName(topic),
-          partitions: lists.map(records => ({
-            partition: (records[0] as NewRecord).partition,
-            messages: records.map(messageOf),
-          })),
-        })),
-      })
-      const ours = new Map([...topics.keys()].map(topic => [wireName(topic), topic]))
-      for (const { topicName, partitions } of answer?.topics ?? [])
-        for (const { partition, baseOffset } of partitions)
-          acknowledged.set(`${ours.get(topicName)}/${partition}`, Number(baseOffset))
-    }),
-  )
-  const failed = results.find(result => result.status === 'rejected')
-  if (failed) throw failed.reason
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { Kafka, type KafkaConfig, type logCreator, logLevel } from 'kafkajs'
 import { ConfigError } from '../../errors.ts'
 import type { Cluster } from './protocol.ts'
-import { calmTimers } from './timers.ts'
+import { repairKafkaJs } from './repairs.ts'
 
 export type Log = {
   debug?(fields: object, message: string): void
@@ -34,7 +34,7 @@ export type Client = {
 
 /** @throws ConfigError when the file of certificates cannot be read */
 export function createClient(at: KafkaAt, log: Log): Client {
-  calmTimers()
+  repairKafkaJs()
   const kafka = new Kafka({
     clientId: 'holdfast',
     brokers: [...at.brokers],

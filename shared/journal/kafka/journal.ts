@@ -7,7 +7,7 @@ import { UnavailableError } from '../../errors.ts'
 import { AppendRefused, type Consumer, type ConsumeOptions, type Journal } from '../port.ts'
 import { createAppender } from './append.ts'
 import { createClient, type KafkaAt, type Log } from './client.ts'
-import { messageOf } from './errors.ts'
+import { answerOf, messageOf } from './errors.ts'
 import { createLink } from './link.ts'
 import { startMember } from './member.ts'
 import { fetchCommitted, listEnds } from './offsets.ts'
@@ -85,7 +85,9 @@ export async function createKafkaJournal(options: KafkaJournalOptions): Promise<
         if (problems.length > 0) throw new Error(problems.slice(0, 3).join('; '))
       })
     } catch (cause) {
-      throw new UnavailableError('journal', `Kafka cannot take records: ${messageOf(cause)}`, { cause })
+      const isMissing = answerOf(cause) === 'UNKNOWN_TOPIC_OR_PARTITION'
+      const why = isMissing ? `one of the topics ${names.join(', ')} is missing` : messageOf(cause)
+      throw new UnavailableError('journal', `Kafka cannot take records: ${why}`, { cause })
     }
   }
 

@@ -37,7 +37,8 @@ type Deps = {
   readonly after: Promise<void> | undefined
 }
 
-const maxBuffered = { records: 4_000, characters: 16_000_000 }
+/** Of one partition, besides one fetch more: a backlog over all of them must fit into memory. */
+const maxBuffered = { records: 2_000, characters: 4_000_000 }
 const pausesMs = [50, 100, 250, 500, 1_000, 2_000, 5_000]
 
 export function startLane(deps: Deps, { topic, partition }: { topic: string; partition: number }): Lane {

@@ -26,7 +26,10 @@ export type Broker = {
     timeout: number
     compression: number
   }): Promise<{
-    topics: Array<{ topicName: string; partitions: Array<{ partition: number; baseOffset: string }> }>
+    topics: Array<{
+      topicName: string
+      partitions: Array<{ partition: number; errorCode: number; baseOffset: string }>
+    }>
   }>
   fetch(request: {
     topics: OnTopics<{ partition: number; fetchOffset: string; maxBytes: number }>

@@ -9,7 +9,7 @@
 import type pg from 'pg'
 import { createBatcher } from '../../batch/batcher.ts'
 import { isConnectionError } from '../../postgres/errors.ts'
-import type { Pool } from '../../postgres/pool.ts'
+import type { KeptConnections } from '../../postgres/kept.ts'
 import { AppendDoubtful, AppendRefused, type JournalRecord, type NewRecord, type Position } from '../port.ts'
 import { appendRecords, placeOf } from './records.ts'
 
@@ -20,8 +20,8 @@ export type Appender = {
 }
 
 type Deps = {
-  /** Of one connection. */
-  readonly pool: Pool
+  /** One. */
+  readonly connections: Pick<KeptConnections, 'take' | 'giveBack'>
   readonly partitions: (topic: string) => number
   readonly maxRecordBytes: number
   /** Told of every acknowledged record before its append resolves. */
@@ -31,14 +31,14 @@ type Deps = {
 /** Calls of one statement. More waiters than this only make the statement longer, not the throughput higher. */
 const maxCalls = 512
 
-export function createAppender({ pool, partitions, maxRecordBytes, appended }: Deps): Appender {
+export function createAppender({ connections, partitions, maxRecordBytes, appended }: Deps): Appender {
   let writing: ReadonlySet<string> = new Set()
 
   const flush = async (calls: (readonly NewRecord[])[]): Promise<Position[][]> => {
     const records = calls.flat()
     writing = new Set(records.map(placeOf))
     try {
-      const placed = await appendOnce(pool, records)
+      const placed = await appendOnce(connections, records)
       appended(placed)
       return split(placed, calls)
     } finally {
@@ -56,24 +56,23 @@ export function createAppender({ pool, partitions, maxRecordBytes, appended }: D
   }
 }
 
-async function appendOnce(pool: Pool, records: readonly NewRecord[]): Promise<JournalRecord[]> {
-  const connection = await connect(pool)
-  let broken: Error | undefined
+async function appendOnce(connections: Deps['connections'], records: readonly NewRecord[]): Promise<JournalRecord[]> {
+  const connection = await connect(connections)
   try {
-    return await appendRecords(connection, records)
+    const placed = await appendRecords(connection, records)
+    connections.giveBack(connection)
+    return placed
   } catch (cause) {
+    connections.giveBack(connection, cause)
     if (!isConnectionError(cause))
       throw new AppendRefused(`The journal refused the records: ${messageOf(cause)}`, { cause })
-    broken = cause as Error
     throw new AppendDoubtful(`The journal did not acknowledge the records: ${messageOf(cause)}`, { cause })
-  } finally {
-    connection.release(broken)
   }
 }
 
-async function connect(pool: Pool): Promise<pg.PoolClient> {
+async function connect(connections: Deps['connections']): Promise<pg.PoolClient> {
   try {
-    return await pool.connect()
+    return await connections.take()
   } catch (cause) {
     throw new AppendRefused(`The journal cannot be reached: ${messageOf(cause)}`, { cause })
   }

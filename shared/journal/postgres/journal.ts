@@ -7,6 +7,7 @@
 import { createBatcher } from '../../batch/batcher.ts'
 import { ConfigError, UnavailableError } from '../../errors.ts'
 import type { Log } from '../../postgres/log.ts'
+import { keepConnections } from '../../postgres/kept.ts'
 import { byKeySettings, createPool, type Queryable, query } from '../../postgres/pool.ts'
 import type { Consumer, ConsumeOptions, Journal, JournalRecord } from '../port.ts'
 import { createAppender } from './append.ts'
@@ -44,15 +45,22 @@ export type PostgresJournal = Journal & {
 /** Bytes of values that one read of one partition brings at most (its first record always comes). */
 const maxReadBytes = 4_000_000
 
+/** Reads, appends and deletions are small. A connection that went silent holds its partition or relay for so long. */
+const statementTimeoutMs = 10_000
+
 /**
  * @throws ConfigError when the database has another number of partitions for a topic
  */
 export async function createPostgresJournal(options: PostgresJournalOptions): Promise<PostgresJournal> {
   const { url, log, topics, leaseMs = 5_000, maxRecordBytes = 8 * 1024 * 1024, pollMs = 10, idlePollMs = 50 } = options
   const settings = byKeySettings
-  const pool = createPool({ url, max: 6, name: 'holdfast-journal', log, settings, statementTimeoutMs: 30_000 })
-  const appendPool = createPool({ url, max: 1, name: 'holdfast-append', log, settings, statementTimeoutMs: 10_000 })
-  const closePools = () => Promise.all([pool.end(), appendPool.end()])
+  const pool = createPool({ url, max: 6, name: 'holdfast-journal', log, settings, statementTimeoutMs })
+  const appendPool = createPool({ url, max: 1, name: 'holdfast-append', log, settings, statementTimeoutMs })
+  const appending = keepConnections(appendPool, 1)
+  const closePools = () => {
+    appending.release()
+    return Promise.all([pool.end(), appendPool.end()])
+  }
   await openTopics(pool, topics).catch(async error => {
     await closePools()
     throw error
@@ -77,7 +85,7 @@ export async function createPostgresJournal(options: PostgresJournalOptions): Pr
   }
 
   const appender = createAppender({
-    pool: appendPool,
+    connections: appending,
     partitions: topic => counts.get(topic) ?? 0,
     maxRecordBytes,
     appended: handOver,

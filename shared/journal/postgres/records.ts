@@ -1,5 +1,6 @@
 /** Statements over records and heads, one each. They know tables, not batching, groups or memory. */
 import { CorruptionError } from '../../errors.ts'
+import { textArray } from '../../postgres/arrays.ts'
 import { type Queryable, query } from '../../postgres/pool.ts'
 import type { JournalRecord, NewRecord, PartitionEnds, PartitionLag } from '../port.ts'
 
@@ -39,7 +40,13 @@ const placing = `
  * @returns the records with their offsets and time, in the order given
  */
 export async function appendRecords(on: Queryable, records: readonly NewRecord[]): Promise<JournalRecord[]> {
-  const bases = await query<Base>(on, {
+  const [first] = records
+  const bases = records.length === 1 && first ? await appendOne(on, first) : await appendMany(on, records)
+  return place(records, bases)
+}
+
+const appendMany = (on: Queryable, records: readonly NewRecord[]): Promise<Base[]> =>
+  query<Base>(on, {
     name: 'journal_append',
     text: `
       with input as (
@@ -48,15 +55,32 @@ export async function appendRecords(on: Queryable, records: readonly NewRecord[]
       ), ${placing}
       select topic, partition, base, time from advanced`,
     values: [
-      records.map(record => record.topic),
+      textArray(records.map(record => record.topic)),
       records.map(record => record.partition),
-      records.map(record => record.key),
-      records.map(record => JSON.stringify(record.headers)),
-      records.map(record => record.value),
+      textArray(records.map(record => record.key)),
+      textArray(records.map(record => JSON.stringify(record.headers))),
+      textArray(records.map(record => record.value)),
     ],
   })
-  return place(records, bases)
-}
+
+/** The same for a lone record: nothing to count and to number, which is most of what the statement for many costs. */
+const appendOne = (on: Queryable, { topic, partition, key, headers, value }: NewRecord): Promise<Base[]> =>
+  query<Base>(on, {
+    name: 'journal_append_one',
+    text: `
+      with advanced as (
+        update journal_heads
+        set next_offset = next_offset + 1,
+            last_time = greatest(last_time, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)
+        where topic = $1 and partition = $2
+        returning topic, partition, next_offset - 1 as base, last_time as time
+      ), inserted as (
+        insert into journal_records (topic, partition, "offset", time, key, headers, value)
+        select topic, partition, base, time, $3, $4, $5 from advanced
+      )
+      select topic, partition, base, time from advanced`,
+    values: [topic, partition, key, JSON.stringify(headers), value],
+  })
 
 /** The same counting as in the statement: consecutive from the partition's base, in the order given. */
 function place(records: readonly NewRecord[], bases: readonly Base[]): JournalRecord[] {
@@ -66,7 +90,8 @@ function place(records: readonly NewRecord[], bases: readonly Base[]): JournalRe
   return records.map(record => {
     const head = heads.get(placeOf(record))
     if (!head) throw new CorruptionError(`The journal has no head for ${placeOf(record)}`)
-    return { ...record, offset: head.next++, time: head.time }
+    const { topic, partition, key, value, headers } = record
+    return { topic, partition, key, value, headers, offset: head.next++, time: head.time }
   })
 }
 

@@ -16,8 +16,8 @@ export async function killOneOfTwo({ hits }: { hits: readonly number[] }): Promi
   const kills = hits.flatMap(hit =>
     clusterPlaces.filter(name => hit === 1 || !isOnce(name)).map(name => ({ name, hit })),
   )
-  const size = { fronts: 2, brokers: 2, audits: 2 }
-  const violations = await onCluster({ prefix: 'cluster', stores: kafkaStores, ...size }, async stage => {
+  const cluster = { stores: kafkaStores, fronts: 2, brokers: 2, audits: 2 }
+  const violations = await onCluster({ prefix: 'cluster', cluster }, async stage => {
     const problems: string[] = []
     for (const { name, hit } of kills) {
       stage.workload.favour(passedBy[name])

@@ -1,4 +1,5 @@
 /** Every wire, cut in every way: the agent's, the server's, those between the processes, and PostgreSQL's. */
+import { setTimeout as pause } from 'node:timers/promises'
 import { seeded } from '../../../services/cli/crash-test/random.ts'
 import type { Cut, Passed, Proxy } from '../../../services/cli/crash-test/proxy.ts'
 import type { Fault, Faulted } from '../fault.ts'
@@ -11,7 +12,7 @@ import { cutStage, type Stage, type Wire } from './stage.ts'
 const ways = ['reset', 'end', 'stall'] as const
 type Way = (typeof ways)[number]
 
-type WireFault = {
+export type WireFault = {
   readonly name: string
   readonly how: string
   readonly wire: Wire
@@ -55,18 +56,18 @@ const wireFaults: readonly WireFault[] = [
   },
   ...(
     [
-      ['append', 'frontDatabase', 'journal_append', 'a command is appended to the journal'],
-      ['claim', 'brokerDatabase', 'claim', 'a call is claimed'],
-      ['advance', 'brokerDatabase', 'advance', 'an outcome is recorded'],
-      ['outbox relay', 'brokerDatabase', 'journal_move_outbox', 'events move from the outbox to the journal'],
-      ['journal read', 'brokerDatabase', 'journal_read', 'commands are read from the journal'],
+      ['append', 'frontDatabase', 'journal_append_one', 1_600, 'a command is appended to the journal'],
+      ['claim', 'brokerDatabase', 'claim', 1_600, 'a call is claimed'],
+      ['advance', 'brokerDatabase', 'advance', 1_600, 'an outcome is recorded'],
+      ['outbox relay', 'brokerDatabase', 'journal_move_outbox', 70, 'events move from the outbox to the journal'],
+      ['journal read', 'brokerDatabase', 'journal_read', 120, 'commands are read from the journal'],
     ] as const
-  ).map(([name, wire, sql, doing]) => ({
+  ).map(([name, wire, sql, request, doing]) => ({
     name: `${name} cut`,
     how: `the connection to PostgreSQL is cut around the commit while ${doing}: not applied, or applied and the reply lost`,
     wire,
     carrying: statement(sql),
-    bytes: { request: 1_600, answer: 60 },
+    bytes: { request, answer: 60 },
     stallsAreSlow: true,
   })),
 ]
@@ -74,77 +75,85 @@ const wireFaults: readonly WireFault[] = [
 export const cutFaults: readonly Fault[] = wireFaults.map(fault => ({
   name: fault.name,
   how: fault.how,
-  run: seed => runWire(fault, seed),
+  run: seed => runWire(cutStage, fault, seed),
 }))
 
 let keys = 0
 
-async function runWire(fault: WireFault, seed: number): Promise<Faulted> {
-  const stage = await cutStage()
+export async function runWire(open: () => Promise<Stage>, fault: WireFault, seed: number): Promise<Faulted> {
+  const stage = await open()
   const random = seeded(seed)
   const prefix = `${fault.name.replaceAll(' ', '-')}-${(keys += 1)}`
   const stories: Story[] = []
   const broken: string[] = []
-  const bytes = fault.bytes ?? (await measure(stage, fault, prefix))
+  const bytes = fault.bytes === undefined ? await measure(stage, fault, prefix) : { ...fault.bytes, heads: {} }
   const cuts = cutsOf(bytes, fault, random)
+  let made = 0
   for (const [n, cut] of cuts.entries()) {
     const story = startStory(stage.lab, `${prefix}/${n}-${cut.of}-${cut.afterBytes}-${cut.how}`)
     stories.push(story)
-    const t0 = performance.now()
-    await runCut(stage, fault, story, cut)
-    if (process.env.T)
-      console.log(
-        story.key,
-        (performance.now() - t0).toFixed(0),
-        story.entries.map(e => `${e.by}:${e.state}/${e.code}:${e.before}${e.after}`).join(' '),
-      )
+    if (await runCut(stage, fault, story, cut)) made += 1
     broken.push(...violations(story))
   }
   const missing = await missingEvents(
     stage,
     stories.map(({ key }) => key),
   )
-  return { runs: cuts.length, lost: missing.length, violations: [...broken, ...missing] }
+  return { runs: made, lost: missing.length, violations: [...broken, ...missing] }
 }
 
-function cutsOf(bytes: Passed, { stallsAreSlow = false }: WireFault, random: () => number): Cut[] {
-  const cuts: Cut[] = []
+type Measured = Passed & { readonly heads: Partial<Passed> }
+
+function cutsOf(bytes: Measured, { stallsAreSlow = false }: WireFault, random: () => number): Cut[] {
   const quick = stallsAreSlow ? ways.filter(way => way !== 'stall') : ways
-  for (const side of ['request', 'answer'] as const) {
+  return (['request', 'answer'] as const).flatMap(side => {
     // An answer that has passed whole cannot be cut any more.
-    const last = side === 'answer' ? bytes.answer - 1 : bytes.request
-    const chosen = places(last, random)
-    for (const [n, afterBytes] of chosen.entries()) {
-      // The short form cuts every place in one way, the long one in all.
-      const hows = isLong ? ways : [quick[n % quick.length] as Way]
-      for (const how of hows) cuts.push({ of: side, afterBytes, how })
-    }
-    if (stallsAreSlow && !isLong)
-      cuts.push({ of: side, afterBytes: chosen[side === 'answer' ? 0 : 2] ?? 0, how: 'stall' })
-  }
-  return cuts
+    const chosen = places(side === 'answer' ? bytes.answer - 1 : bytes.request, random, bytes.heads[side])
+    // The short form cuts every place in one way, the long one in all.
+    const howsOf = (n: number) => (isLong ? quick : [quick[n % quick.length] as Way])
+    const cuts = chosen.flatMap((afterBytes, n) => howsOf(n).map((how): Cut => ({ of: side, afterBytes, how })))
+    const stalled = stallsAreSlow ? [chosen[side === 'answer' ? 0 : 2] ?? 0] : []
+    return [...cuts, ...stalled.map((afterBytes): Cut => ({ of: side, afterBytes, how: 'stall' }))]
+  })
 }
 
-/** How many bytes a write takes on a wire that carries nothing else. */
-async function measure({ wires, cutAgent, agent }: Stage, { wire, during }: WireFault, prefix: string) {
-  const before = wires[wire].passed()
+/** How many bytes a write takes on a wire that carries nothing else, and where the headers end. */
+async function measure({ wires, cutAgent, agent, lab }: Stage, fault: WireFault, prefix: string): Promise<Measured> {
+  const { wire, during } = fault
+  const proxy = wires[wire] as Proxy
+  const before = proxy.passed()
   const through = during === 'write through the wire' ? cutAgent : agent
   await through.write(`${prefix}/0-request-0-measure`)
   if (during === 'question') await agent.ask(`${prefix}/0-request-0-measure`)
-  const after = wires[wire].passed()
-  return { request: after.request - before.request, answer: after.answer - before.answer }
+  const after = proxy.passed()
+  const passed = { request: after.request - before.request, answer: after.answer - before.answer }
+  return {
+    ...passed,
+    heads: headsOf(passed, wire, through.lastBodies(), lab.calls().at(-1)?.headers['content-length']),
+  }
 }
 
-async function runCut(stage: Stage, fault: WireFault, story: Story, cut: Cut): Promise<void> {
+function headsOf(passed: Passed, wire: Wire, agentBodies: Passed, serverBody: unknown): Partial<Passed> {
+  if (wire === 'upstream') return { request: passed.request - Number(serverBody) }
+  if (wire !== 'agent') return {}
+  return { request: passed.request - agentBodies.request, answer: passed.answer - agentBodies.answer }
+}
+
+/** @returns whether the wire was cut: a statement that is not sent cannot be */
+async function runCut(stage: Stage, { wire, during = 'write', carrying }: WireFault, story: Story, cut: Cut) {
   const { key } = story
   const { agent, cutAgent, wires } = stage
-  const arm = (proxy: Proxy) => void proxy.cutNext({ ...cut, carrying: fault.carrying ?? key })
-  if (fault.during === 'question') await told(story, 'write', agent.write(key))
+  const proxy = wires[wire] as Proxy
+  if (during === 'question') await told(story, 'write', agent.write(key))
+  let made = false
   // The agent's own connection carries nothing else, and its headers come before the key.
-  if (fault.during === 'write through the wire') void wires[fault.wire].cutNext(cut)
-  else arm(wires[fault.wire])
-  if (fault.during === 'question') await told(story, 'ask', agent.ask(key))
-  else await told(story, 'write', (fault.during === 'write through the wire' ? cutAgent : agent).write(key))
-  wires[fault.wire].forget()
+  const armed = during === 'write through the wire' ? cut : { ...cut, carrying: carrying ?? key }
+  const striking = proxy.cutNext(armed).then(() => (made = true))
+  if (during === 'question') await told(story, 'ask', agent.ask(key))
+  else await told(story, 'write', (during === 'write through the wire' ? cutAgent : agent).write(key))
   await conclude(story, agent)
+  // What follows a write at its own pace, such as the relay.
+  await Promise.race([striking, pause(300)])
+  proxy.forget()
+  return made
 }

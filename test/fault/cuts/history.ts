@@ -8,7 +8,7 @@ type Line = { readonly key: string; readonly events: number; readonly last: numb
 export async function missingEvents(
   { cluster }: { readonly cluster: Pick<Cluster, 'sql'> },
   keys: readonly string[],
-  withinMs = 30_000,
+  withinMs = 90_000,
 ): Promise<string[]> {
   let missing: string[] = []
   const look = async () => {

@@ -10,12 +10,12 @@ import { eventually } from '../../helpers/node.ts'
 import { type Lab, startLab } from '../../helpers/upstream/lab.ts'
 import { type Agent, agentAt } from '../agent.ts'
 
-export type Wire = 'agent' | 'upstream' | 'questions' | 'replies' | 'frontDatabase' | 'brokerDatabase'
+export type Wire = 'agent' | 'upstream' | 'questions' | 'replies' | 'frontDatabase' | 'brokerDatabase' | 'kafka'
 
 export type Stage = {
   readonly lab: Lab
   readonly cluster: Cluster
-  readonly wires: Readonly<Record<Wire, Proxy>>
+  readonly wires: Readonly<Partial<Record<Wire, Proxy>>>
   /** Through the agent's wire, and patient for a second only. */
   readonly cutAgent: Agent
   /** Straight to front. */
@@ -86,7 +86,7 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
   }
 }
 
-const configFor = (port: number) => `
+export const configFor = (port: number) => `
 servers:
   lab: { url: "http://127.0.0.1:${port}/mcp", timeout: ${timeoutMs / 1000}s, sessions: shared }
 roles: { all: { allow: ["*"] } }

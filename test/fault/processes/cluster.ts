@@ -6,7 +6,7 @@ import type { Fault, Faulted } from '../fault.ts'
 import { onCluster, pause } from '../stages.ts'
 import { decisive, heldUp, leaseMs } from './hold-up.ts'
 
-const size = { stores: postgresStores, fronts: 1, brokers: 2, audits: 1 }
+const cluster = { stores: postgresStores, fronts: 1, brokers: 2, audits: 1 }
 
 export const clusterFaults: readonly Fault[] = [
   {
@@ -22,10 +22,11 @@ export const clusterFaults: readonly Fault[] = [
 ]
 
 async function stopOneOfTwo(): Promise<Faulted> {
-  const violations = await onCluster({ prefix: 'one-of-two', ...size }, async ({ cluster, workload }) => {
-    const victim = cluster.brokers[0] as Member
+  const violations = await onCluster({ prefix: 'one-of-two', cluster }, async stage => {
+    const { workload } = stage
+    const victim = stage.cluster.brokers[0] as Member
     await victim.kill()
-    const target = { output: victim.log, signal: victim.signal }
+    const target = { output: () => victim.log(), signal: (signal: NodeJS.Signals) => victim.signal(signal) }
     return heldUp({ target, workload, places: decisive, ms: leaseMs + 2_000, action: 'stop' }, async traps => {
       victim.start({ HOLDFAST_CRASH_POINT: traps })
       await victim.ready()
@@ -39,15 +40,16 @@ const rounds = 8
 /** I9: whoever is told `not_found` is told it of the command that lies in the journal as well: then that one never runs. */
 async function askBeforeHandled(): Promise<Faulted> {
   const told: Array<{ key: string; first: string; then: string }> = []
-  const violations = await onCluster({ prefix: 'asked', lanes: 1, ...size }, async ({ cluster }) => {
-    const at = { port: Number(new URL((cluster.fronts[0] as Member).url).port), key: cluster.key }
+  const violations = await onCluster({ prefix: 'asked', lanes: 1, cluster }, async stage => {
+    const { fronts, brokers, key: credential } = stage.cluster
+    const at = { port: Number(new URL((fronts[0] as Member).url).port), key: credential }
     for (let n = 0; n < rounds; n += 1) {
       const key = `unhandled/${n}`
-      for (const broker of cluster.brokers) broker.signal('SIGSTOP')
+      for (const broker of brokers) broker.signal('SIGSTOP')
       await agentAt({ ...at, timeoutMs: 300 }).write(key)
       const asking = agentAt({ ...at, timeoutMs: 20_000 }).ask(key)
       await pause(200 * n)
-      for (const broker of cluster.brokers) broker.signal('SIGCONT')
+      for (const broker of brokers) broker.signal('SIGCONT')
       const first = (await asking).state
       const then = (await agentAt({ ...at, timeoutMs: 20_000 }).ask(key, 5_000)).state
       told.push({ key, first, then })

@@ -52,7 +52,7 @@ async function holdUp({ places, ms, action, patienceMs }: HoldUp) {
   const options = { prefix: `${action}-${ms}`, ...(patienceMs !== undefined && { patienceMs }) }
   const violations = await onNode(options, async ({ node, workload }) => {
     await node.kill()
-    const target = { output: () => node.output(), signal: node.signal }
+    const target = { output: () => node.output(), signal: (signal: NodeJS.Signals) => node.signal(signal) }
     return heldUp({ target, workload, places, ms, action }, traps => node.start({ HOLDFAST_CRASH_POINT: traps }))
   })
   return { runs: places.length, lost: 0, violations }
@@ -69,7 +69,7 @@ async function wrongClock(offsetMs: number) {
     join(root, 'services/single/main.ts'),
   ]
   const env = { HOLDFAST_TEST_CLOCK_OFFSET: String(offsetMs) }
-  const violations = await onNode({ prefix: `clock${offsetMs}`, program, env }, async ({ node }) => {
+  const violations = await onNode({ prefix: `clock${offsetMs}`, node: { program, env } }, async ({ node }) => {
     await pause(isLong ? 60_000 : 10_000)
     const logged = readFileSync(join(node.folder, 'data', 'holdfast.log'), 'utf8')
       .trim()

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { beHostile, type HostileBehaviour, isHostile } from './hostile-behaviours.ts'
 
 /** What the server does with one call. `after` means: once the effect has happened. */
 export const behaviours = [
@@ -23,7 +24,7 @@ export const behaviours = [
   'session_404',
   'busy_once',
 ] as const
-export type Behaviour = (typeof behaviours)[number] | `http_${number}` | `http_${number}_after`
+export type Behaviour = (typeof behaviours)[number] | HostileBehaviour | `http_${number}` | `http_${number}_after`
 
 /** What a behaviour may use: the response, the JSON text of the proper answer, the effect, and what holds a call back. */
 export type Situation = {
@@ -119,7 +120,7 @@ export async function behave(behaviour: Behaviour, situation: Situation): Promis
       if (situation.isFirst()) return status(response, 'http_429', run)
       return json(response, 200, answer())
     default:
-      return status(response, behaviour, run)
+      return isHostile(behaviour) ? beHostile(behaviour, situation) : status(response, behaviour, run)
   }
 }
 

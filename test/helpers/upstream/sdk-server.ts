@@ -64,6 +64,15 @@ function createNotebook(notes: string[], added: readonly string[]): McpServer {
     },
   )
   server.registerTool(
+    'list_notes',
+    {
+      description: 'Lists the notes.',
+      outputSchema: z.object({ notes: z.array(z.string()) }),
+      annotations: { readOnlyHint: true },
+    },
+    () => ({ content: [{ type: 'text', text: notes.join('\n') }], structuredContent: { notes: [...notes] } }),
+  )
+  server.registerTool(
     'shout',
     {
       description: 'Repeats a text; the region must travel as a header too.',

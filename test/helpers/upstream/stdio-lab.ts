@@ -3,7 +3,8 @@
  * file. Legacy era unless flagged.
  *
  * Flags: `modern`; `strict` ends at any request before `initialize`; `silent` never answers those; `stubborn` survives the
- * end of its input and SIGTERM, and leaves a child of its own; `chatty` prints things that are no messages; `dead` ends at once.
+ * end of its input and SIGTERM, and leaves a child of its own; `chatty` prints things that are no messages; `dead` ends at once;
+ * `life=FILE` writes a line with its process id and the time into the file every few milliseconds, as long as it lives.
  */
 import { spawn } from 'node:child_process'
 import { appendFileSync } from 'node:fs'
@@ -20,6 +21,8 @@ const reply = (id: Message['id'], result: string) =>
 const effect = (args: unknown) => appendFileSync(effectsFile, `${JSON.stringify(args)}\n`)
 
 if (has('dead')) process.exit(3)
+const lifeFile = flags.find(flag => flag.startsWith('life='))?.slice('life='.length)
+if (lifeFile !== undefined) setInterval(() => appendFileSync(lifeFile, `${process.pid} ${Date.now()}\n`), 5)
 if (has('chatty')) write('Welcome to this server!')
 if (has('stubborn')) {
   process.on('SIGTERM', () => {})
@@ -44,7 +47,10 @@ function handle({ id, method, params }: Message): void {
   if (method === 'tools/call') return call(id, (params?.arguments ?? {}) as Record<string, unknown>, params)
 }
 
-const tools = [{ name: 'write', inputSchema: { type: 'object' } }]
+const tools = [
+  { name: 'write', inputSchema: { type: 'object' } },
+  { name: 'look', inputSchema: { type: 'object' }, annotations: { readOnlyHint: true } },
+]
 
 function initialize(id: Message['id'], params: Message['params']): void {
   initialized = true
@@ -95,6 +101,30 @@ function call(id: Message['id'], args: Record<string, unknown>, params: Message[
       return reply(id, done('x'.repeat(Number(args.bytes))))
     case 'hang':
       return effect(args)
+    case 'garbage':
+      effect(args)
+      process.stdout.write(Buffer.from([0xff, 0xfe, 0x00, 0x0a]))
+      write('Debug: {"id":1} is not the answer')
+      write('[]\n\n{}\nnull\n42')
+      return reply(id, done('done'))
+    case 'nul_escape':
+      effect(args)
+      return reply(id, done('do\0ne'))
+    case 'wrong_id':
+      effect(args)
+      return reply('another', done('done'))
+    case 'invalid_utf8':
+      effect(args)
+      return void process.stdout.write(
+        Buffer.concat([
+          Buffer.from(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"content":[{"type":"text","text":"`),
+          Buffer.from([0xc3, 0x28]),
+          Buffer.from('"}]}}\n'),
+        ]),
+      )
+    case 'long_line':
+      effect(args)
+      return void process.stdout.write('x'.repeat(17 * 1024 * 1024))
     case 'twice':
       effect(args)
       reply(id, done('first'))

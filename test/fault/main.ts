@@ -4,6 +4,7 @@
  * --long      every place twice, and a cluster over Kafka: more than an hour. Writes the table of docs/reliability.md.
  * --seed N    repeats every choice
  * --only x    faults with this in their name
+ * --places x  named places with this in their name, separated by commas
  * --report f  where the report goes (JSON); default: a file in the temporary folder
  */
 import { spawnSync } from 'node:child_process'
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     long: { type: 'boolean' },
     seed: { type: 'string' },
     only: { type: 'string' },
+    places: { type: 'string' },
     report: { type: 'string' },
   },
 })
@@ -33,6 +35,7 @@ const env = {
   HOLDFAST_FAULT_REPORT: lines,
   ...(values.long && { HOLDFAST_FAULT_LONG: '1' }),
   ...(values.only !== undefined && { HOLDFAST_FAULT_ONLY: values.only }),
+  ...(values.places !== undefined && { HOLDFAST_FAULT_PLACES: values.places }),
 }
 console.log(`seed ${seed}`)
 const began = new Date()
@@ -48,7 +51,7 @@ const faults = existsSync(lines)
       .map(line => JSON.parse(line) as Line)
   : []
 const report = {
-  command: `npm run test:fault --${values.long ? ' --long' : ''} --seed ${seed}${values.only === undefined ? '' : ` --only ${values.only}`}`,
+  command: `npm run test:fault -- ${process.argv.slice(2).join(' ')}${values.seed === undefined ? ` --seed ${seed}` : ''}`,
   began: began.toISOString(),
   seconds: Math.round((Date.now() - began.getTime()) / 1000),
   node: process.version,
@@ -59,7 +62,7 @@ const report = {
 const file = values.report ?? join(folder, 'report.json')
 writeFileSync(file, `${JSON.stringify(report, null, 2)}\n`)
 console.log(`report: ${file}`)
-if (values.long && values.only === undefined && status === 0) {
+if (values.long && values.only === undefined && values.places === undefined && status === 0) {
   const page = join(root, 'docs/reliability.md')
   writeFileSync(page, withTable(readFileSync(page, 'utf8'), report))
   console.log(`the table of ${page} is of this run`)

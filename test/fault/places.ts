@@ -14,6 +14,12 @@ export const singlePlaces = all.filter(name => [undefined, 'postgres'].includes(
 /** A cluster over Kafka. */
 export const clusterPlaces = all.filter(name => onlyOf(name) !== 'postgres')
 
+const asked = process.env['HOLDFAST_FAULT_PLACES']
+
+/** Of some places those that this run is for: all, or those whose name contains what was asked for. */
+export const ofThisRun = (places: readonly CrashPoint[]): CrashPoint[] =>
+  places.filter(name => asked === undefined || asked.split(',').some(part => name.includes(part)))
+
 /** What passes a place that a plain write does not. */
 export const passedBy: Partial<Record<CrashPoint, SceneName>> = {
   'front.ask.before': 'asked',

@@ -7,14 +7,16 @@ import type { Cluster, Member } from '../../helpers/cluster.ts'
 import { kafkaStores } from '../../helpers/kafka-stores.ts'
 import type { Faulted } from '../fault.ts'
 import { junk } from '../junk.ts'
-import { clusterPlaces, isOnce, passedBy } from '../places.ts'
+import { clusterPlaces, isOnce, ofThisRun, passedBy } from '../places.ts'
 import { type ClusterStage, onCluster, pause } from '../stages.ts'
 
 const withinMs = 90_000
 
 export async function killOneOfTwo({ hits }: { hits: readonly number[] }): Promise<Faulted> {
   const kills = hits.flatMap(hit =>
-    clusterPlaces.filter(name => hit === 1 || !isOnce(name)).map(name => ({ name, hit })),
+    ofThisRun(clusterPlaces)
+      .filter(name => hit === 1 || !isOnce(name))
+      .map(name => ({ name, hit })),
   )
   const cluster = { stores: kafkaStores, fronts: 2, brokers: 2, audits: 2 }
   const violations = await onCluster({ prefix: 'cluster', cluster }, async stage => {

@@ -3,8 +3,11 @@
  * started again at once, with the next place armed: what was interrupted is brought to its end under the next fault.
  */
 import type { CrashPoint } from '../../../shared/process/crash-point.ts'
+import { createPool } from '../../../shared/postgres/pool.ts'
+import { eventually } from '../../helpers/node.ts'
+import { silent } from '../../helpers/silent.ts'
 import type { Faulted } from '../fault.ts'
-import { isOnce, passedBy, singlePlaces } from '../places.ts'
+import { isOnce, ofThisRun, passedBy, singlePlaces } from '../places.ts'
 import { junk } from '../junk.ts'
 import { type NodeStage, onNode, pause } from '../stages.ts'
 
@@ -13,7 +16,9 @@ const withinMs = 60_000
 
 export async function killEverywhere({ hits }: { hits: readonly number[] }): Promise<Faulted> {
   const kills = hits.flatMap(hit =>
-    singlePlaces.filter(name => hit === 1 || !isOnce(name)).map(name => ({ name, hit })),
+    ofThisRun(singlePlaces)
+      .filter(name => hit === 1 || !isOnce(name))
+      .map(name => ({ name, hit })),
   )
   const violations = await onNode({ prefix: 'killed' }, async stage => {
     const { node, workload } = stage
@@ -33,8 +38,9 @@ export async function killEverywhere({ hits }: { hits: readonly number[] }): Pro
 }
 
 /** @returns what went wrong with the fault itself */
-async function killAt({ node, env }: NodeStage, name: CrashPoint, hit: number): Promise<string | undefined> {
-  if (name.includes('.sweep.')) await abandonSome(node)
+async function killAt(stage: NodeStage, name: CrashPoint, hit: number): Promise<string | undefined> {
+  const { node, env } = stage
+  if (name.includes('.sweep.')) await abandonSome(stage)
   const started = node.start({ HOLDFAST_CRASH_POINT: `${name}:${hit}` })
   const ended = node.ended()
   const isReady = await started.then(
@@ -52,8 +58,19 @@ async function killAt({ node, env }: NodeStage, name: CrashPoint, hit: number): 
 }
 
 /** Leaves calls in flight to the sweep of the next start. */
-async function abandonSome(node: NodeStage['node']): Promise<void> {
+async function abandonSome({ node, env }: NodeStage): Promise<void> {
   await node.start()
-  await pause(3_000)
-  await node.kill()
+  const pool = createPool({ url: env()['DATABASE_URL'] as string, name: 'test', max: 1, log: silent })
+  try {
+    await eventually(
+      async () => {
+        const { rows } = await pool.query(`select from operations where state = 'executing' limit 3`)
+        return rows.length === 3 ? true : undefined
+      },
+      { withinMs: 30_000, what: 'calls in flight' },
+    )
+    await node.kill()
+  } finally {
+    await pool.end().catch(() => {})
+  }
 }

@@ -29,6 +29,7 @@ export const passedBy: Partial<Record<CrashPoint, SceneName>> = {
   'front.read.dispatched': 'read',
   'front.read.recorded': 'read',
   'broker.claim_fenced.committed': 'asked',
+  'front.resubmit.before': 'queued',
   'broker.reopen.committed': 'busy, then not',
   'broker.intent.committed': 'queued',
   'broker.timeout.committed': 'too late',

@@ -115,6 +115,7 @@ function castOf({ key, port, legacy }: Client, ledger: Cast['ledger'], timeoutMs
     narrow: at('narrow'),
     hasty: agentAt({ port, key, timeoutMs: 150 }),
     ledger,
+    waitMs: Math.min(1_000, timeoutMs / 4),
     async cancelled(idempotencyKey, args) {
       const client = await legacy()
       const aborting = new AbortController()

@@ -15,6 +15,8 @@ export type Cast = {
   /** Starts a write of `narrow` and cancels it as an MCP client does. */
   readonly cancelled: (key: string, args: Record<string, unknown>) => Promise<void>
   readonly ledger: Ledger
+  /** How long a question waits for an end: less than agents wait for an answer. */
+  readonly waitMs: number
 }
 
 type Scene = (cast: Cast, key: string) => Promise<Story>
@@ -136,9 +138,11 @@ async function live(cast: Cast, agent: Agent, key: string, args: Record<string, 
     const mayRepeat = ['not_executed', 'not_found', 'not_accepted'].includes(entry.state)
     if (mayRepeat) await pause(50)
     if (entry.state === 'no_answer') await pause(150)
-    entry = mayRepeat ? await say('write', () => agent.write(key, args)) : await say('ask', () => agent.ask(key, 1_000))
+    entry = mayRepeat
+      ? await say('write', () => agent.write(key, args))
+      : await say('ask', () => agent.ask(key, cast.waitMs))
   }
-  await insist(() => say('ask', () => agent.ask(key, 1_000)))
+  await insist(() => say('ask', () => agent.ask(key, cast.waitMs)))
   await insist(() => say('outcome', () => agent.outcome(key)))
   await insist(() => say('again', () => agent.write(key, args)))
   return story

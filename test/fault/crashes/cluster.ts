@@ -49,10 +49,11 @@ async function killAt({ cluster, env }: ClusterStage, name: CrashPoint, hit: num
   )
   if (isReady && name.includes('.reject')) await junk(env())
   if (isReady && name.includes('.drain.')) victim.signal('SIGTERM')
-  // Its calls are given up by a broker that leaves: front submits them again.
-  if (isReady && name === 'front.resubmit.before') cluster.brokers[1]?.signal('SIGTERM')
   const until = performance.now() + withinMs
-  while (!victim.isStopped() && performance.now() < until) await pause(50)
+  while (!victim.isStopped() && performance.now() < until) {
+    if (name === 'front.resubmit.before') await leaveInTurn(cluster)
+    await pause(50)
+  }
   const wasPassed = victim.log().includes(`crash point ${name}: kill`)
   await victim.kill()
   for (const member of cluster.members.filter(each => each.isStopped())) {
@@ -60,4 +61,13 @@ async function killAt({ cluster, env }: ClusterStage, name: CrashPoint, hit: num
     await member.ready()
   }
   return wasPassed ? undefined : 'was never passed'
+}
+
+/** What waits at a broker that leaves is given up: front submits it again. */
+async function leaveInTurn({ brokers }: Cluster): Promise<void> {
+  for (const broker of brokers) {
+    await broker.terminate()
+    broker.start()
+    await broker.ready()
+  }
 }

@@ -80,15 +80,18 @@ async function run(
     closers.add(() => journal.close())
     const ledger = ledgerFile === undefined ? undefined : async () => readLedger(ledgerFile)
     const facts = await readFacts({ pool, journal, history, ledger }, since)
-    return judge(facts, { overdueMs, secret: secretOf(shell), ledgerSkewMs: 1_000 })
+    return judge(facts, { overdueMs, secrets: secretsOf(shell), ledgerSkewMs: 1_000 })
   } finally {
     await closers.close()
   }
 }
 
-function secretOf(shell: Shell): string | undefined {
+/** The secret and those before it, as the services have them: from the environment, or one a line in the data folder. */
+function secretsOf(shell: Shell): string[] {
+  const { HOLDFAST_SECRET: secret, HOLDFAST_OLDER_SECRETS: older = '' } = shell.env
   const path = join(dataFolder(shell), 'secret')
-  return shell.env.HOLDFAST_SECRET || (existsSync(path) ? readFileSync(path, 'utf8').trim() : undefined)
+  const lines = secret ? [secret, ...older.split(',')] : existsSync(path) ? readFileSync(path, 'utf8').split('\n') : []
+  return lines.map(line => line.trim()).filter(line => line !== '')
 }
 
 function historyAt(shell: Shell, input: Arguments): HistoryAt {

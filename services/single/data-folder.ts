@@ -105,12 +105,19 @@ function startTimeOf(pid: number): string {
  */
 export function readSecret(dataDir: string): string {
   const path = join(dataDir, 'secret')
-  const found = existsSync(path) ? readFileSync(path, 'utf8').trim() : ''
-  if (found !== '') return found
-  const secret = randomBytes(32).toString('hex')
-  writeWhole(path, secret)
-  return secret
+  if (!existsSync(path) || readFileSync(path, 'utf8').trim() === '') writeWhole(path, randomBytes(32).toString('hex'))
+  return firstOf(readSecrets(path))
 }
+
+/** Secrets that were in use before, on the lines below the first: what was sealed with them can still be read. */
+export const readOlderSecrets = (dataDir: string): string[] => readSecrets(join(dataDir, 'secret')).slice(1)
+
+const readSecrets = (path: string): string[] =>
+  readFileSync(path, 'utf8')
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line !== '')
+const firstOf = ([first = '']: readonly string[]) => first
 
 /** Writes a file that only the owner may read. */
 export const writePrivate = (dataDir: string, name: string, value: unknown): void =>

@@ -35,7 +35,7 @@ export function audit(facts: Facts, limits: Limits): Report {
     commands: facts.commands.length,
     historyRows: facts.history?.rows.length,
     effects: facts.ledger?.length,
-    answers: limits.secret === undefined ? undefined : facts.results.length,
+    answers: limits.secrets.length === 0 ? undefined : facts.results.length,
   }
   return { findings, checked }
 }

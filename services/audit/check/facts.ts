@@ -92,8 +92,8 @@ export type Facts = {
 export type Limits = {
   /** Longest time-out of a tool, the lease and the sweep: what runs longer breaks I7. */
   readonly overdueMs: number
-  /** Commitments can be checked by whoever has the secret. */
-  readonly secret: string | undefined
+  /** Commitments can be checked by whoever has the secret; older ones too, where it was changed. Empty: they are not. */
+  readonly secrets: readonly string[]
   /** How far the ledger's clock may be behind the database's. */
   readonly ledgerSkewMs: number
 }

@@ -3,7 +3,7 @@
  * the words they are told, and write down what they were told and what was true then (ledger.ts).
  */
 import type { Agent, Told } from './agent.ts'
-import { type Entry, type Ledger, startStory, type Story, told } from './ledger.ts'
+import { effectsOf, type Entry, type Ledger, startStory, type Story, told } from './ledger.ts'
 
 export type Cast = {
   /** Agents by the server they speak to: `lab` (4 at a time), `quick` (time-out 1 s), `narrow` (one at a time, queue 8). */
@@ -44,7 +44,7 @@ export const scenes = {
   },
   conflict: async (cast, key) => {
     const other = pause(10).then(() => cast.lab.write(key, { what: `${key}/other`, delayMs: 80 }))
-    const story = await live(cast, cast.lab, key, { delayMs: 80 })
+    const story = await live(cast, cast.lab, key, { delayMs: 80 }, [key, `${key}/other`])
     await other
     return story
   },
@@ -125,9 +125,19 @@ export function startWorkload(cast: Cast, { prefix, lanes }: { prefix: string; l
 const patienceMs = 60_000
 const unknownsBelieved = 3
 
-/** One change from the first call to a settled answer, and once more in every way there is to ask. */
-async function live(cast: Cast, agent: Agent, key: string, args: Record<string, unknown>): Promise<Story> {
-  const story = startStory(cast.ledger, key)
+/**
+ * One change from the first call to a settled answer, and once more in every way there is to ask.
+ * @param whats what the server may have done under this key, by its argument `what`
+ */
+async function live(
+  cast: Cast,
+  agent: Agent,
+  key: string,
+  args: Record<string, unknown>,
+  whats: readonly string[] = [key],
+): Promise<Story> {
+  const effects = () => whats.reduce((sum, what) => sum + effectsOf(cast.ledger, what), 0)
+  const story: Story = { ...startStory(cast.ledger, key, args), effects }
   const until = performance.now() + patienceMs
   const say = (by: Entry['by'], question: () => Promise<Told>) => told(story, by, asking(question))
   let entry = await say('write', () => agent.write(key, args))

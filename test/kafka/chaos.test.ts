@@ -17,7 +17,7 @@ import { startAgent, type Story } from '../helpers/chaos/agent.ts'
 import { randomOf } from '../helpers/chaos/random.ts'
 import { type Cluster, type Member, type Service, startCluster } from '../helpers/cluster.ts'
 import { createKafkaJournal, journalOptions } from '../helpers/kafka.ts'
-import { kafkaStores } from '../helpers/kafka-stores.ts'
+import { sharedKafkaStores } from '../helpers/kafka-stores.ts'
 import { eventually } from '../helpers/node.ts'
 import { silent } from '../helpers/silent.ts'
 import { type Lab, startLab } from '../helpers/upstream/lab.ts'
@@ -35,7 +35,7 @@ let journal: Journal
 
 before(async () => {
   lab = await startLab({ era: 'modern' })
-  cluster = await startCluster({ yaml: configFor(lab), stores: kafkaStores, fronts: 3, brokers: 3, audits: 2 })
+  cluster = await startCluster({ yaml: configFor(lab), stores: sharedKafkaStores, fronts: 3, brokers: 3, audits: 2 })
   const env = (name: string) => cluster.env[name] as string
   pool = createPool({ url: env('DATABASE_URL'), name: 'chaos', max: 2, log: silent })
   const options = { topics: kafkaTopics, topicPrefix: env('KAFKA_TOPIC_PREFIX') }

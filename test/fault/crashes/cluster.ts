@@ -4,7 +4,7 @@
  */
 import type { CrashPoint } from '../../../shared/process/crash-point.ts'
 import type { Cluster, Member } from '../../helpers/cluster.ts'
-import { kafkaStores } from '../../helpers/kafka-stores.ts'
+import { sharedKafkaStores } from '../../helpers/kafka-stores.ts'
 import type { Faulted } from '../fault.ts'
 import { junk } from '../junk.ts'
 import { clusterPlaces, isOnce, ofThisRun, passedBy } from '../places.ts'
@@ -18,7 +18,7 @@ export async function killOneOfTwo({ hits }: { hits: readonly number[] }): Promi
       .filter(name => hit === 1 || !isOnce(name))
       .map(name => ({ name, hit })),
   )
-  const cluster = { stores: kafkaStores, fronts: 2, brokers: 2, audits: 2 }
+  const cluster = { stores: sharedKafkaStores, fronts: 2, brokers: 2, audits: 2 }
   const violations = await onCluster({ prefix: 'cluster', cluster }, async stage => {
     const problems: string[] = []
     for (const { name, hit } of kills) {

@@ -326,7 +326,9 @@ const limits = z.strictObject({
   bodyBytes: size('1KiB', '64MiB').prefault('4MiB').describe('Largest request body that is read.'),
   resultBytes: size('1KiB', '256MiB')
     .prefault('16MiB')
-    .describe('Largest answer of a server that is read. A larger one to a write is `unknown`.'),
+    .describe(
+      'Largest answer of a server that is read. A larger one to a write is `unknown`, and so is a stream that holds four times as much before its answer.',
+    ),
   wait: duration('0s', '50s')
     .prefault('40s')
     .describe(

@@ -32,12 +32,18 @@ export type DatabaseInput = {
 const mostKept = 6
 
 /**
+ * A connection that goes silent, as behind a firewall that forgot it, holds what it carries no longer than this and five
+ * seconds; without a limit it would be the quarter of an hour that TCP takes. Every statement of the path takes milliseconds.
+ */
+const statementTimeoutMs = 10_000
+
+/**
  * Any number of processes may do this at a time: migrations take turns.
  * @throws UnavailableError when it does not answer; ConfigError when it is newer than this program, or the configuration
  *   leaves unexpired keys without a name. Nothing stays open then.
  */
 export async function openDatabase({ url, name, maxConnections, config, log }: DatabaseInput): Promise<Database> {
-  const pool = createPool({ url, name, max: maxConnections, log, settings: byKeySettings })
+  const pool = createPool({ url, name, max: maxConnections, log, settings: byKeySettings, statementTimeoutMs })
   const kept = keepConnections(pool, mostKept)
   const clock = createDatabaseClock(pool)
   const close = async () => {
@@ -47,7 +53,7 @@ export async function openDatabase({ url, name, maxConnections, config, log }: D
   }
   try {
     await reach(pool)
-    await migrate({ pool, log })
+    await migrateUnhurried({ url, name, log })
     await refuseOrphans(pool, config)
     await clock.sync()
   } catch (error) {
@@ -55,6 +61,16 @@ export async function openDatabase({ url, name, maxConnections, config, log }: D
     throw error
   }
   return { pool, kept, clock: { now: () => Math.floor(clock.now()) }, ping: () => reach(pool), close }
+}
+
+/** On a connection without a time limit: an index takes as long as its table is large, and others wait for their turn. */
+async function migrateUnhurried({ url, name, log }: Pick<DatabaseInput, 'url' | 'name' | 'log'>): Promise<void> {
+  const pool = createPool({ url, name, max: 1, log })
+  try {
+    await migrate({ pool, log })
+  } finally {
+    await pool.end()
+  }
 }
 
 /** `pg` tells the reason and never the password. */

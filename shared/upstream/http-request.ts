@@ -10,6 +10,8 @@ export type HttpRequest = {
   readonly body?: string | undefined
   /** Most bytes of a body, and most characters of one event of a stream. */
   readonly maxBytes: number
+  /** Most bytes of a whole stream. Default: as many as come. */
+  readonly maxStreamBytes?: number | undefined
 }
 
 export type HttpReply = { readonly status: number; readonly headers: IncomingHttpHeaders }
@@ -56,10 +58,11 @@ export function sendHttp(agent: Dispatcher, request: HttpRequest, listener: Http
   const events = createSseParser(event => abandoned || listener.event(event), request.maxBytes)
 
   const take = (piece: string) => {
-    if (isStream) return events.push(piece)
+    if (isStream) return events.push(piece) && bytes <= (request.maxStreamBytes ?? Number.POSITIVE_INFINITY)
     text += piece
     return bytes <= request.maxBytes
   }
+  const limit = () => (isStream ? (request.maxStreamBytes ?? request.maxBytes) : request.maxBytes)
   const decode = (chunk?: Buffer) => {
     try {
       return chunk === undefined ? decoder.decode() : decoder.decode(chunk, { stream: true })
@@ -94,7 +97,7 @@ export function sendHttp(agent: Dispatcher, request: HttpRequest, listener: Http
       },
       onResponseData: (controller, chunk) => {
         bytes += chunk.length
-        if (!abandoned && !take(decode(chunk))) controller.abort(new TooLarge(`larger than ${request.maxBytes} bytes`))
+        if (!abandoned && !take(decode(chunk))) controller.abort(new TooLarge(`larger than ${limit()} bytes`))
       },
       onResponseEnd: () => {
         if (abandoned) return

@@ -31,6 +31,10 @@ export type HttpTransport = Wire & {
 }
 
 const excerptLength = 500
+/** A stream that says nothing but other things may be so many times as long as an answer; what floods us ends there. */
+const streamFactor = 4
+/** The stream ends with the answer; one that is left open gives its socket back after this. */
+const lingerMs = 1_000
 const sessionHeader = 'mcp-session-id'
 
 /**
@@ -63,7 +67,12 @@ export function createHttpTransport(
     ...(transport.sessionId === undefined ? {} : { [sessionHeader]: transport.sessionId }),
     ...(protocolVersion === undefined ? {} : { 'mcp-protocol-version': protocolVersion }),
   })
-  const post = (message: JSONRPCMessage, headers: Record<string, string>, listener: HttpListener) => {
+  const post = (
+    message: JSONRPCMessage,
+    headers: Record<string, string>,
+    listener: HttpListener,
+    maxStreamBytes?: number,
+  ) => {
     const request = {
       method: 'POST' as const,
       url: input.url,
@@ -76,6 +85,7 @@ export function createHttpTransport(
       },
       body: JSON.stringify(message),
       maxBytes: input.maxBytes,
+      maxStreamBytes,
     }
     if (isInitializeRequest(message)) delete (request.headers as Record<string, string>)[sessionHeader]
     return track(closers, done => sendHttp(agent, request, untilDone(listener, done)))
@@ -91,6 +101,7 @@ export function createHttpTransport(
     const hadSession = transport.sessionId !== undefined
     let unreadable: string | undefined
     let isOver = false
+    let lingering: NodeJS.Timeout | undefined
     const over = () => {
       if (!isOver) transport.onmessage?.(requestOver(id))
       isOver = true
@@ -99,10 +110,10 @@ export function createHttpTransport(
       exchange.settle({ kind: 'lost', why, message: text })
       over()
     }
-    const close = post(message, headers, {
+    const listener: HttpListener = {
       begin: () => exchange.begin() || (over(), false),
       event: ({ event, data }) => {
-        if (event !== 'message') return
+        if (event !== 'message' || isOver) return
         const reading = readAnswer(data, id, 200)
         if (reading.kind === 'other') return deliverAll(reading.messages)
         if (reading.kind === 'invalid') {
@@ -111,22 +122,26 @@ export function createHttpTransport(
         }
         exchange.settle(reading.seen)
         over()
+        lingering = setTimeout(() => close(), lingerMs).unref()
       },
-      end: () =>
-        unreadable === undefined
-          ? lost('truncated', 'the stream ended without an answer')
-          : lost('protocol', unreadable),
+      end: () => {
+        clearTimeout(lingering)
+        if (unreadable === undefined) lost('truncated', 'the stream ended without an answer')
+        else lost('protocol', unreadable)
+      },
       body: (reply, text) => {
         if (sessionIsLost(reply, hadSession, text, id)) sessionLost = true
         exchange.settle(judgeBody(reply, text, id, hadSession))
         over()
       },
       fault: ({ notSent, lost: why, message: problem, reply }) => {
+        clearTimeout(lingering)
         if (reply !== undefined && reply.status >= 300) exchange.settle(statusSeen(reply, '', hadSession))
         else exchange.fail({ notSent, lost: why, message: problem })
         over()
       },
-    })
+    }
+    const close = post(message, headers, listener, streamFactor * input.maxBytes)
     exchange.onAbandon = () => {
       close()
       over()

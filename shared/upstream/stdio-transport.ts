@@ -33,6 +33,9 @@ export type StdioTransport = Wire & {
   prolong(lifeMs: number): void
 }
 
+/** An answer is recorded byte for byte: one whose bytes are no text cannot be. */
+const notText = { kind: 'invalid', message: 'the line is not UTF-8' } as const
+
 type Waiting = { readonly exchange: Exchange; readonly over: () => void }
 
 /** MCP over the standard input and output of a child process: one line, one message. */
@@ -46,10 +49,10 @@ export function createStdioTransport(
   let closing = false
   let died = false
 
-  const takeLine = (line: string) => {
+  const takeLine = (line: string, isText: boolean) => {
     if (line.trim() === '') return
     const id = waitingIdOf(line)
-    const reading = readAnswer(line, id)
+    const reading = isText ? readAnswer(line, id) : notText
     if (reading.kind === 'invalid' && id === undefined)
       return log.warn({ server, problem: reading.message }, 'not a message')
     if (reading.kind === 'other') return reading.messages.forEach(message => deliver(exchanges, transport, message))

@@ -61,31 +61,41 @@ export function rowOf(record: JournalRecord): EventRow {
   return parsed.row
 }
 
-/** What the bridge does with the next request whose statement matches: nothing, or break the connection before or after the engine acts. */
-export type Breakage = { readonly when: RegExp; readonly cut: 'before' | 'after' }
+/**
+ * What the bridge does with a request whose statement matches: it breaks the connection before or after the engine acts,
+ * answers with an error, is slow, or acts and never answers.
+ */
+export type Breakage = { readonly when: RegExp; readonly cut: 'before' | 'after' | 'fail' | 'slow' | 'silent' }
 
 export type Bridge = {
   readonly url: string
   /** Breaks the next matching request. */
   breakNext(breakage: Breakage): void
+  /** Breaks every matching request from now on; without an argument none. */
+  breakAll(breakage?: Breakage): void
   /** Refuses connections from now on, until `open`. */
   shut(): Promise<void>
   open(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
+const slowMs = 2_000
+
 /** The local ClickHouse server with a real socket before it that can be cut on either side of a statement. */
 export async function startBridge(dataDir: string): Promise<Bridge> {
   const local = await startLocalClickhouse({ dataDir, port: 0, log: silent })
   let breakage: Breakage | undefined
+  let always: Breakage | undefined
   let port = 0
 
   const forward = async (message: IncomingMessage, response: ServerResponse) => {
     const body = Buffer.concat(await message.toArray())
     const sql = [new URL(message.url ?? '/', local.url).searchParams.get('query') ?? '', body.toString()].join('')
-    const broken = breakage?.when.test(sql) ? breakage : undefined
-    if (broken) breakage = undefined
+    const broken = [breakage, always].find(each => each?.when.test(sql))
+    if (broken === breakage) breakage = undefined
     if (broken?.cut === 'before') return message.socket.destroy()
+    if (broken?.cut === 'fail') return response.writeHead(500, { connection: 'close' }).end('Code: 241. Memory limit')
+    if (broken?.cut === 'slow') await new Promise(resolve => setTimeout(resolve, slowMs))
     const { 'transfer-encoding': _, ...headers } = message.headers
     const onward = request(new URL(message.url ?? '/', local.url), {
       method: message.method,
@@ -95,6 +105,7 @@ export async function startBridge(dataDir: string): Promise<Bridge> {
     const [answer] = (await once(onward, 'response')) as [IncomingMessage]
     const answered = Buffer.concat(await answer.toArray())
     if (broken?.cut === 'after') return message.socket.destroy()
+    if (broken?.cut === 'silent') return undefined
     return response.writeHead(answer.statusCode ?? 500, { ...answer.headers, connection: 'close' }).end(answered)
   }
 
@@ -117,6 +128,9 @@ export async function startBridge(dataDir: string): Promise<Bridge> {
     url: `http://127.0.0.1:${port}`,
     breakNext: next => {
       breakage = next
+    },
+    breakAll: next => {
+      always = next
     },
     shut,
     open: async () => {

@@ -4,8 +4,9 @@ import { type OpenStores, postgresStores } from './cluster-stores.ts'
 import { ownPrefix, testKafka } from './kafka.ts'
 
 /** Kafka and PostgreSQL; audit has the embedded engine: one process. */
-export const kafkaStores: OpenStores = async () => {
-  const brokers = await testKafka()
+export const kafkaStores: OpenStores = async () => kafkaStoresAt(await testKafka())
+
+export async function kafkaStoresAt(brokers: readonly string[]): ReturnType<OpenStores> {
   const postgres = await postgresStores()
   const env = { KAFKA_BROKERS: brokers.join(), KAFKA_REPLICATION: '1', KAFKA_TOPIC_PREFIX: ownPrefix() }
   return { env: { ...postgres.env, ...env }, close: () => postgres.close() }

@@ -397,3 +397,23 @@ test('a kept-alive connection that is reset under a request is lost, never "not 
 async function untilTrue(check: () => Promise<boolean>): Promise<void> {
   while (!(await check())) await new Promise(resolve => setTimeout(resolve, 10))
 }
+
+test('a stream that the server leaves open after its answer gives its socket back', async t => {
+  const lab = await startLab({ era: 'modern' })
+  t.after(lab.stop)
+  const upstreams = upstreamsFor(t, [{ id: 'lab', url: lab.url, maxConnections: 1 }])
+  for (let n = 0; n < 2; n += 1) {
+    const seen = await upstreams.dispatch(callOf('lab', 'write', { behave: 'sse_left_open' }))
+    assert.equal(seen.kind, 'result', JSON.stringify(seen))
+  }
+  assert.equal(lab.calls().length, 2)
+})
+
+test('a stream that floods instead of answering ends at four answers of the largest size', async t => {
+  const lab = await startLab({ era: 'modern' })
+  t.after(lab.stop)
+  const upstreams = upstreamsFor(t, [{ id: 'lab', url: lab.url, maxResultBytes: 100_000 }])
+  const seen = await upstreams.dispatch(callOf('lab', 'write', { behave: 'sse_flood' }))
+  assert.deepEqual(seen.kind === 'lost' && [seen.why, seen.message], ['too_large', 'larger than 400000 bytes'])
+  await untilTrue(async () => (await lab.connections()) === 0)
+})

@@ -32,6 +32,9 @@ test('stdio: each way to answer or end is judged by what was seen', async t => {
     ['answer_and_exit', { kind: 'result', isError: false }, 'succeeded', 1],
     ['exit_after', { kind: 'lost', why: 'exit' }, 'unknown', 1],
     ['half_a_line', { kind: 'lost', why: 'exit' }, 'unknown', 1],
+    ['garbage', { kind: 'result', isError: false }, 'succeeded', 1],
+    ['invalid_utf8', { kind: 'lost', why: 'protocol' }, 'unknown', 1],
+    ['long_line', { kind: 'lost', why: 'too_large' }, 'unknown', 1],
   ]
   for (const [behave, expected, state, effects] of cases) {
     const lab = stdioLab(t)

@@ -51,6 +51,13 @@ test('an edit gives the same value by either path, for any result', () => {
   )
 })
 
+test('a result that is nested deeper than JSON.stringify can go is handed on all the same', () => {
+  const nested = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+  const edited = editResult(`{"content":[],"structuredContent":{"deep":${nested}}}`, { meta: { mine: 1 } })
+  assert.ok(edited.includes(nested))
+  assert.deepEqual(JSON.parse(edited)._meta, { mine: 1 })
+})
+
 test('an edit works where upstream sent neither content nor _meta', () => {
   for (const raw of ['{}', '{"content":[]}', '{ "content": [ ], "x": 1.0 }']) {
     const value = JSON.parse(editResult(raw, { meta: { a: 1 }, notice: 'n' }))

@@ -20,8 +20,17 @@ export type Edits = {
  */
 export function editResult(raw: string, edits: Edits): string {
   const value = JSON.parse(raw) as Record<string, unknown>
-  // What prints as it was read can be edited as an object, which is many times faster.
-  return JSON.stringify(value) === raw ? JSON.stringify(editValue(value, edits)) : editText(raw, edits)
+  return printsAsRead(value, raw) ? JSON.stringify(editValue(value, edits)) : editText(raw, edits)
+}
+
+/** What prints as it was read can be edited as an object, which is many times faster. Some can be read and not printed. */
+function printsAsRead(value: unknown, raw: string): boolean {
+  try {
+    return JSON.stringify(value) === raw
+  } catch (error) {
+    if (error instanceof RangeError) return false // nested deeper than printing can recurse
+    throw error
+  }
 }
 
 const block = (text: string) => ({ type: 'text', text })

@@ -45,14 +45,17 @@ export type PostgresJournal = Journal & {
 /** Bytes of values that one read of one partition brings at most (its first record always comes). */
 const maxReadBytes = 4_000_000
 
+/** Reads, appends and deletions are small. A connection that went silent holds its partition or relay for so long. */
+const statementTimeoutMs = 10_000
+
 /**
  * @throws ConfigError when the database has another number of partitions for a topic
  */
 export async function createPostgresJournal(options: PostgresJournalOptions): Promise<PostgresJournal> {
   const { url, log, topics, leaseMs = 5_000, maxRecordBytes = 8 * 1024 * 1024, pollMs = 10, idlePollMs = 50 } = options
   const settings = byKeySettings
-  const pool = createPool({ url, max: 6, name: 'holdfast-journal', log, settings, statementTimeoutMs: 30_000 })
-  const appendPool = createPool({ url, max: 1, name: 'holdfast-append', log, settings, statementTimeoutMs: 10_000 })
+  const pool = createPool({ url, max: 6, name: 'holdfast-journal', log, settings, statementTimeoutMs })
+  const appendPool = createPool({ url, max: 1, name: 'holdfast-append', log, settings, statementTimeoutMs })
   const appending = keepConnections(appendPool, 1)
   const closePools = () => {
     appending.release()

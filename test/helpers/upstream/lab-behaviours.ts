@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { beHostile, type HostileBehaviour, isHostile } from './hostile-behaviours.ts'
 
 /** What the server does with one call. `after` means: once the effect has happened. */
 export const behaviours = [
@@ -21,8 +22,9 @@ export const behaviours = [
   'empty_202',
   'unknown_type',
   'session_404',
+  'busy_once',
 ] as const
-export type Behaviour = (typeof behaviours)[number] | `http_${number}` | `http_${number}_after`
+export type Behaviour = (typeof behaviours)[number] | HostileBehaviour | `http_${number}` | `http_${number}_after`
 
 /** What a behaviour may use: the response, the JSON text of the proper answer, the effect, and what holds a call back. */
 export type Situation = {
@@ -33,6 +35,8 @@ export type Situation = {
   /** Resolves at `lab.release()`. */
   readonly released: () => Promise<void>
   readonly forgetSession: () => void
+  /** No call had these arguments before. */
+  readonly isFirst: () => boolean
 }
 
 export async function behave(behaviour: Behaviour, situation: Situation): Promise<void> {
@@ -112,8 +116,11 @@ export async function behave(behaviour: Behaviour, situation: Situation): Promis
     case 'session_404':
       situation.forgetSession()
       return json(response, 404, rpcError(null, -32001, 'Session not found'))
+    case 'busy_once':
+      if (situation.isFirst()) return status(response, 'http_429', run)
+      return json(response, 200, answer())
     default:
-      return status(response, behaviour, run)
+      return isHostile(behaviour) ? beHostile(behaviour, situation) : status(response, behaviour, run)
   }
 }
 

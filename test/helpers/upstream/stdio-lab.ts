@@ -101,6 +101,30 @@ function call(id: Message['id'], args: Record<string, unknown>, params: Message[
       return reply(id, done('x'.repeat(Number(args.bytes))))
     case 'hang':
       return effect(args)
+    case 'garbage':
+      effect(args)
+      process.stdout.write(Buffer.from([0xff, 0xfe, 0x00, 0x0a]))
+      write('Debug: {"id":1} is not the answer')
+      write('[]\n\n{}\nnull\n42')
+      return reply(id, done('done'))
+    case 'nul_escape':
+      effect(args)
+      return reply(id, done('do\0ne'))
+    case 'wrong_id':
+      effect(args)
+      return reply('another', done('done'))
+    case 'invalid_utf8':
+      effect(args)
+      return void process.stdout.write(
+        Buffer.concat([
+          Buffer.from(`{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":{"content":[{"type":"text","text":"`),
+          Buffer.from([0xc3, 0x28]),
+          Buffer.from('"}]}}\n'),
+        ]),
+      )
+    case 'long_line':
+      effect(args)
+      return void process.stdout.write('x'.repeat(17 * 1024 * 1024))
     case 'twice':
       effect(args)
       reply(id, done('first'))

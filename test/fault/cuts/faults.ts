@@ -27,7 +27,7 @@ export type WireFault = {
 }
 
 /** The name of a prepared statement as it travels with each use of it. */
-const statement = (name: string) => `\0${name}\0`
+export const statement = (name: string) => `\0${name}\0`
 
 const wireFaults: readonly WireFault[] = [
   {

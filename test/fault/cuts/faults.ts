@@ -78,6 +78,9 @@ export const cutFaults: readonly Fault[] = wireFaults.map(fault => ({
   run: seed => runWire(cutStage, fault, seed),
 }))
 
+/** Longer than a statement on a silent connection is waited for. */
+const paceMs = 20_000
+
 let keys = 0
 
 export async function runWire(open: () => Promise<Stage>, fault: WireFault, seed: number): Promise<Faulted> {
@@ -152,8 +155,8 @@ async function runCut(stage: Stage, { wire, during = 'write', carrying }: WireFa
   if (during === 'question') await told(story, 'ask', agent.ask(key))
   else await told(story, 'write', (during === 'write through the wire' ? cutAgent : agent).write(key))
   await conclude(story, agent)
-  // What follows a write at its own pace, such as the relay.
-  await Promise.race([striking, pause(300)])
+  // Some things follow a write at their own pace, and wait longer while a connection is silent, such as the relay.
+  await Promise.race([striking, pause(carrying === undefined ? 100 : paceMs)])
   proxy.forget()
   return made
 }

@@ -1,3 +1,4 @@
+import { leastLooks } from '../../shared/call/recovery.ts'
 import { type Transition, transitions } from '../../shared/call/transitions.ts'
 
 /** `docs/concepts.md`: the words here, the life of an operation from the table the program itself is held to. */
@@ -27,7 +28,8 @@ One word per thing, in code, tests and documents.
 | replay, attach, retry | return the recorded outcome, wait for the running one, make a new attempt |
 | conflict | same key, other change |
 | twin | same change, other key, and the first is not settled |
-| evidence | what settles an \`unknown\`; in this version the late answer of the very attempt |
+| evidence | what settles an \`unknown\`: a late answer, an upstream replay, a probe, a person |
+| recovery | what is done by itself to find out about an \`unknown\`: replays and probes, as the tool declares. One asking of a probe is a look |
 | upstream | an MCP server behind Holdfast |
 | conversation | \`_meta["dev.holdfast/conversation"]\`, else the legacy session's id, else none |
 | journal | the ordered log of commands and facts: tables in PostgreSQL, or topics in Apache Kafka |
@@ -44,7 +46,7 @@ One word per thing, in code, tests and documents.
 | \`succeeded\` | final. The server answered, recorded byte for byte; after a database failover perhaps without its words |
 | \`failed\` | final. The server gave a definite error, recorded byte for byte. It never says "nothing happened" |
 | \`not_executed\` | proof that the call had no effect. Where the proof is the dispatching process's own, or there was no intent, the same key may try again under the next epoch |
-| \`unknown\` | intent committed, or its record lost with a database, and no definite answer recorded. It may have happened. Never dispatched again |
+| \`unknown\` | intent committed, or its record lost with a database, and no definite answer recorded. It may have happened. Dispatched again only by a replay, to a server that is declared to honour keys |
 
 ## The life of an operation
 
@@ -55,7 +57,8 @@ ${lifeDiagram(transitions)}
 ${transitions.map(({ from, event, to, why }) => `| ${from === 'none' ? 'a new key' : `\`${from}\``} | \`${event}\` | \`${to}\` | ${why} |`).join('\n')}
 
 There is no other move: the program refuses an event that has no row here. Note what is missing: nothing leads out of
-\`succeeded\` or \`failed\`, and nothing from \`unknown\` to another dispatch unless evidence settled it first.
+\`succeeded\` or \`failed\`, and from \`unknown\` only one row leads to another dispatch: the replay, to a server that is
+declared to honour keys.
 
 ## What decides the outcome
 
@@ -70,13 +73,40 @@ What the dispatcher saw, by where it came from, never by a number alone.
 | another 4xx, except 408 and 499 | \`failed\` |
 | everything else: time-out, reset, cut answer, 5xx, 408, 499, a process that died | \`unknown\` |
 
+## Recovery of an \`unknown\`
+
+A late answer of the request itself always counts. Besides, a tool can declare (\`recover\`, see
+[configuration.md](configuration.md)) that its server makes finding out possible:
+
+- **replay**: the server honours keys. Every attempt, the first too, carries the same key, which Holdfast derives from tenant,
+  scope, key and tool with its secret; the key that the agent chose is never passed on. While the server remembers it the very
+  request is sent again, each time with an intent of its own, and a success of any attempt is the outcome.
+- **probe**: a read on the same server shows whether the change is there. It is made after a quiet time, again with growing
+  pauses. "It is there" settles the operation as \`succeeded\`; the server's own answer to the call is then not on record, and
+  the answer says so.
+
+The state is the join over the attempts. \`succeeded\` if one succeeded; \`failed\` or \`not_executed\` only if every attempt that
+was sent ended so. A replay that is refused, that cannot be sent, or that fails says nothing about the first attempt: it stays
+\`unknown\`, with what was seen kept as evidence. A probe that fails says nothing either.
+
+"It is not there" closes the key as \`not_executed\` only where the probe is declared \`consistent\`, and only when ${String(leastLooks)} looks in a
+row found nothing after every request of ours was over, late window and quiet time included. The key is closed for good, because
+the first request may still be on its way. Anywhere else it stays \`unknown\`.
+
+The budget (\`attempts\` of each kind, \`time\`) bounds all of it. When it is spent the operation stays \`unknown\`, says that nothing
+more is tried, and waits for a late answer or a **person**: \`holdfast unknowns\` lists what is open with everything known, and
+\`holdfast resolve\` settles it, on record with who and why. Whatever settles it first wins, by one guarded move; what comes later
+is kept as evidence and changes nothing.
+
+Calls come first: recovery takes a slot of a server only while less than half of them are in use and no call waits.
+
 ## A call that repeats a key
 
 | the record says | answer |
 | --- | --- |
 | same change, final | the recorded outcome, replayed |
 | same change, running | wait for it; \`pending\` when the wait is over |
-| same change, \`unknown\` | \`unknown\`. It is not sent again |
+| same change, \`unknown\` | it joins the recovery, if the tool has one and a next step is planned, and waits; else \`unknown\`. The repeated call itself sends nothing |
 | same change, \`not_executed\` and nothing was sent | a new attempt, next epoch |
 | another change | \`idempotency_conflict\` |
 | expired | \`idempotency_key_expired\`. It is not sent again |

@@ -51,6 +51,53 @@ JSON-RPC error. The one that is not there is an empty map, and an expression tha
 other error while it runs counts as ambiguous, because \`unknown\` is the honest answer. Use \`has()\` for fields that may be
 missing: \`has(error.code) && error.code == -32603\`.
 
+## Recovery: \`recover\` of a tool
+
+What Holdfast does by itself about an outcome that is \`unknown\`. How it works: [concepts.md](concepts.md#recovery-of-an-unknown).
+
+${tableOf(at('servers', 'x', 'tools', 'y', 'recover'))}
+
+\`replay\` says where the server takes the key. Only declare it if the server's documentation promises that the same key is
+carried out once:
+
+${tableOf(at('servers', 'x', 'tools', 'y', 'recover', 'replay'))}
+
+\`probe\`:
+
+${tableOf(at('servers', 'x', 'tools', 'y', 'recover', 'probe'))}
+
+\`budget\`:
+
+${tableOf(at('servers', 'x', 'tools', 'y', 'recover', 'budget'))}
+
+\`\`\`yaml
+servers:
+  payments:
+    url: http://127.0.0.1:4001/mcp
+    tools:
+      transfer:
+        recover:
+          replay: { meta: example.com/idempotency-key }
+          keeps: 12h
+          probe: { tool: find_transfer, arguments: '{"reference": call.key}', landed: 'size(result.structuredContent.items) > 0' }
+      create_invoice:
+        recover:
+          probe:
+            tool: list_invoices
+            inject: memo
+            arguments: '{"memo": call.reference, "limit": 1}'
+            landed: 'result.structuredContent.total > 0'
+            consistent: true
+          budget: { attempts: 5, time: 30m }
+\`\`\`
+
+Of the expressions' variables \`call.key\` is the agent's key and \`call.reference\` the one that Holdfast derives: 35 characters,
+the same for every attempt. A probe looks for what it can tell apart: two equal changes under two keys look the same unless
+something of the key is in them, so prefer \`inject\`. Try \`landed\` against a change that you know is there before you
+declare \`consistent\`: an expression that is never true would call everything \`not_executed\`. A probe is asked on behalf of the
+agent that called, whatever its roles allow. Requests are kept encrypted until they are settled or nothing more is
+planned; only of tools with \`recover\`.
+
 ## A role: \`roles.<name>\`
 
 ${tableOf(at('roles', 'x'))}

@@ -9,6 +9,7 @@ import type { Broker } from './deps.ts'
 import { dispatch } from './dispatch.ts'
 import { transitionRecord } from './events.ts'
 import { type Held, letGo, recordOfHeld } from './held.ts'
+import { isKept, keep } from './kept.ts'
 import type { Slot } from './lanes.ts'
 import { startReady } from './queue.ts'
 import type { Claim } from './sql/claim.ts'
@@ -86,7 +87,8 @@ function claimOf(
   { event, checkTwins, twinSlot }: { event: OperationEvent; checkTwins: boolean; twinSlot: string },
 ): { claim: Claim; held: Held } {
   const operation = evolve(undefined, event)
-  const { retentionMs } = broker.settings.tool(command.server, command.tool)
+  const { retentionMs, recovery } = broker.settings.tool(command.server, command.tool)
+  const kept = recovery && isKept(operation) ? keep(broker, command, operation) : undefined
   const { tenant, keyspace, server, key, tool, fingerprint, caller, dispatchBy } = command
   const claim: Claim = {
     operationId: operation.operationId,
@@ -107,8 +109,9 @@ function claimOf(
     dispatchByMs: dispatchBy,
     retentionMs,
     event: transitionRecord(broker.events, { event, operation, command, opens: true }),
+    kept: kept?.sealed,
   }
-  return { claim, held: { command, operation, retentionMs } }
+  return { claim, held: { command, operation, retentionMs, request: kept?.request } }
 }
 
 /** After the commit: send it, let it wait, or say why it does not run. */

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Batcher } from '../../shared/batch/batcher.ts'
 import type { Caller } from '../../shared/call/command.ts'
+import type { Keying } from '../../shared/call/keyed.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
@@ -9,6 +10,7 @@ import type { EventContext } from './events.ts'
 import type { Held } from './held.ts'
 import type { Lanes, LaneLimits } from './lanes.ts'
 import type { Owner } from './owner.ts'
+import type { Seal } from './seal.ts'
 import type { Advance } from './sql/advance.ts'
 import type { Claim } from './sql/claim.ts'
 import type { Join } from './sql/joins.ts'
@@ -20,7 +22,9 @@ export type AttemptRequest = {
   readonly server: string
   readonly tool: string
   readonly argumentsJson: string
-  readonly meta?: Record<string, unknown>
+  readonly meta?: Readonly<Record<string, unknown>>
+  /** Sent with this request only. */
+  readonly headers?: Readonly<Record<string, string>>
   readonly inputs?: { readonly requestState?: string; readonly inputResponses?: unknown }
   readonly caller: Pick<Caller, 'agent' | 'conversation'>
   /** Monotonic milliseconds: past it nothing may be sent. */
@@ -37,6 +41,27 @@ export type ToolRules = {
   readonly lateWindowMs: number
   readonly allowTwins: boolean
   readonly ambiguous?: (raw: string) => boolean
+  /** What is done by itself about an unknown outcome. */
+  readonly recovery?: ToolRecovery
+}
+
+export type ToolRecovery = Keying & {
+  /** How to look on the server whether a change is there; `inject` names where its reference stands. */
+  readonly look?:
+    | undefined
+    | {
+        readonly tool: string
+        readonly timeoutMs: number
+        /** JSON text of the arguments, or why there is none. */
+        readonly argumentsFor: (about: LookAbout) => { readonly json: string } | { readonly problem: string }
+        readonly landed: (about: LookAbout, rawResult: string) => boolean | { readonly problem: string }
+      }
+}
+
+/** What the expressions of a probe can read. */
+export type LookAbout = {
+  readonly call: Readonly<Record<string, string>>
+  readonly arguments: Readonly<Record<string, unknown>>
 }
 
 export type Settings = {
@@ -60,6 +85,7 @@ export type Broker = {
   readonly lanes: Lanes
   readonly waiting: Waiting
   readonly events: EventContext
+  readonly seal: Seal
   readonly telemetry: BrokerTelemetry
   /** Operations this process may act on, by id. */
   readonly held: Map<string, Held>

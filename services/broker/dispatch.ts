@@ -2,29 +2,35 @@
  * One attempt: sent at most once, after its intent is committed (I1, I6), and followed to its end. The request is never
  * cancelled and never repeated; what was seen decides (design section 3).
  */
-import { isAnswerable } from '../../shared/call/decide.ts'
+import { type AttemptId, isAnswerable } from '../../shared/call/decide.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { classify, type Seen } from '../../shared/call/seen.ts'
 import type { Broker, ToolRules } from './deps.ts'
 import { lateRecord } from './events.ts'
 import { type Held, letGo, recordOfHeld } from './held.ts'
+import { keep } from './kept.ts'
 import { move } from './move.ts'
 import { tellFromRecord } from './outcomes.ts'
 import { patiently } from './patience.ts'
 import { rememberEvents } from './sql/events.ts'
 
+/** Which attempt, and since when. */
+type About = { readonly id: AttemptId; readonly startedAt: number }
+
 /** Follows one attempt from its first byte to its record. Never rejects. */
 export async function dispatch(broker: Broker, held: Held): Promise<void> {
   const { server, tool } = held.command
   const rules = broker.settings.tool(server, tool)
-  const startedAt = broker.clock.now()
+  // Taken now: what is held may be a later version when the attempt ends.
+  const { epoch, round, attempts } = held.operation
+  const about: About = { id: { epoch, round, attempt: attempts }, startedAt: broker.clock.now() }
   const attempt = send(broker, held, rules)
   try {
     const inTime = await withinTimeout(attempt, rules.timeoutMs)
-    if (inTime !== undefined) return await conclude(broker, held, rules, { seen: inTime, startedAt })
-    await timeOut(broker, held)
-    if (broker.lanes.tryMoveToLate(server)) return followLate(broker, held, rules, { attempt, startedAt })
-    await awaitLate(broker, held, rules, { attempt, startedAt })
+    if (inTime !== undefined) return await conclude(broker, held, rules, { ...about, seen: inTime })
+    await timeOut(broker, held, about.id)
+    if (broker.lanes.tryMoveToLate(server)) return followLate(broker, held, rules, { ...about, attempt })
+    await awaitLate(broker, held, rules, { ...about, attempt })
   } catch (error) {
     // Only a stop that outlasted its database gets here: the sweep will say `unknown`.
     broker.log.error({ err: error, operation: held.operation.operationId }, 'an attempt could not be recorded')
@@ -33,14 +39,14 @@ export async function dispatch(broker: Broker, held: Held): Promise<void> {
 }
 
 /** Never rejects: whatever went wrong on the way, bytes may have been sent. */
-async function send(broker: Broker, { command, operation }: Held, rules: ToolRules): Promise<Seen> {
+async function send(broker: Broker, held: Held, rules: ToolRules): Promise<Seen> {
+  const { command, operation } = held
   const owner = operation.state === 'executing' ? operation.owner : ''
   const untilDispatchBy = broker.monotonic() + (command.dispatchBy - broker.clock.now())
   const request = {
     server: broker.settings.serverOf(command.server),
     tool: command.tool,
-    argumentsJson: command.arguments,
-    ...(command.meta && { meta: command.meta }),
+    ...requestOf(broker, held),
     ...(command.inputs && { inputs: inputsOf(command.inputs) }),
     caller: {
       agent: command.caller.agent,
@@ -56,6 +62,13 @@ async function send(broker: Broker, { command, operation }: Held, rules: ToolRul
     broker.log.error({ err: error, operation: operation.operationId }, 'an attempt ended with an error of our own')
     return { kind: 'lost', why: 'sdk', message: String(error) }
   }
+}
+
+/** Every attempt of a round is the same request: a replay sends what was kept of the first one. */
+function requestOf(broker: Broker, { command, operation, request }: Held) {
+  const { argumentsJson, meta, headers } = request ??
+    keep(broker, command, operation)?.request ?? { argumentsJson: command.arguments, meta: command.meta }
+  return { argumentsJson, ...(meta && { meta }), ...(headers && { headers }) }
 }
 
 const inputsOf = ({
@@ -77,19 +90,13 @@ function withinTimeout(attempt: Promise<Seen>, timeoutMs: number): Promise<Seen 
   })
 }
 
-async function timeOut(broker: Broker, held: Held): Promise<void> {
-  const { epoch, round } = held.operation
-  const { operation } = await move(broker, held, () => ({ type: 'time_out', at: broker.clock.now(), epoch, round }))
+async function timeOut(broker: Broker, held: Held, id: AttemptId): Promise<void> {
+  const { operation } = await move(broker, held, () => ({ type: 'time_out', at: broker.clock.now(), ...id }))
   if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
 }
 
 /** The late window: the lane is free for others, the request stays open. */
-function followLate(
-  broker: Broker,
-  held: Held,
-  rules: ToolRules,
-  late: { attempt: Promise<Seen>; startedAt: number },
-): void {
+function followLate(broker: Broker, held: Held, rules: ToolRules, late: About & { attempt: Promise<Seen> }): void {
   broker.slotFreed(held.command.server)
   awaitLate(broker, held, rules, late)
     .catch(error =>
@@ -105,19 +112,14 @@ async function awaitLate(
   broker: Broker,
   held: Held,
   rules: ToolRules,
-  { attempt, startedAt }: { attempt: Promise<Seen>; startedAt: number },
+  { attempt, ...about }: About & { attempt: Promise<Seen> },
 ): Promise<void> {
-  await record(broker, held, rules, { seen: await attempt, startedAt })
+  await record(broker, held, rules, { ...about, seen: await attempt })
 }
 
 /** The answer in time: record it, tell who waits, and let the next call have the slot. */
-async function conclude(
-  broker: Broker,
-  held: Held,
-  rules: ToolRules,
-  { seen, startedAt }: { seen: Seen; startedAt: number },
-): Promise<void> {
-  await record(broker, held, rules, { seen, startedAt })
+async function conclude(broker: Broker, held: Held, rules: ToolRules, ended: About & { seen: Seen }): Promise<void> {
+  await record(broker, held, rules, ended)
   finish(broker, held)
 }
 
@@ -125,26 +127,23 @@ async function record(
   broker: Broker,
   held: Held,
   rules: ToolRules,
-  { seen, startedAt }: { seen: Seen; startedAt: number },
+  { seen, startedAt, id }: About & { seen: Seen },
 ): Promise<void> {
   const verdict = classify(seen, rules.ambiguous ? { ambiguous: rules.ambiguous } : {})
   const answer = answerOf(seen)
-  const { epoch, round } = held.operation
   const { operation, moved } = await move(
     broker,
     held,
     (current, fenced) => ({
-      type: fenced || current.state !== 'executing' ? 'answer_late' : 'complete',
+      type: fenced || current.state !== 'executing' || current.attempts !== id.attempt ? 'answer_late' : 'complete',
       at: broker.clock.now(),
-      epoch,
-      round,
+      ...id,
       verdict,
     }),
-    { answer, startedAt, reason: reasonOf(seen) },
+    { answer, startedAt, reason: reasonOf(seen), attempt: id.attempt },
   )
   if (!moved) {
-    if (seen.kind !== 'lost' && seen.kind !== 'not_sent')
-      await keepEvidence(broker, held, { seen, answer, epoch, round })
+    if (seen.kind !== 'lost' && seen.kind !== 'not_sent') await keepEvidence(broker, held, { seen, answer, id })
     await tellFromRecord(broker, operation.operationId)
   } else if (isAnswerable(operation)) {
     broker.waiting.settle(recordOfHeld(held, answer))
@@ -155,14 +154,13 @@ async function record(
 async function keepEvidence(
   broker: Broker,
   held: Held,
-  { seen, answer, epoch, round }: { seen: Seen; answer: UpstreamAnswer | undefined; epoch: number; round: number },
+  { seen, answer, id }: { seen: Seen; answer: UpstreamAnswer | undefined; id: AttemptId },
 ): Promise<void> {
   const { command, operation } = held
   const event = lateRecord(broker.events, {
     command,
     operation,
-    epoch,
-    round,
+    id,
     saw: seen.kind,
     answer,
     at: broker.clock.now(),

@@ -1,7 +1,8 @@
 /** The facts broker puts on record, built from what it decided. Pure. */
 import type { SubmitCommand, Caller } from '../../shared/call/command.ts'
-import type { OperationEvent } from '../../shared/call/decide.ts'
-import type { Operation } from '../../shared/call/operation.ts'
+import type { AttemptId, OperationEvent } from '../../shared/call/decide.ts'
+import type { Operation, OperationState } from '../../shared/call/operation.ts'
+import type { Recovery } from '../../shared/call/recovery.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { type EventData, type EventName, eventRecord, recordOf } from '../../shared/events/event.ts'
 import { commitment, redactArguments } from '../../shared/events/redact.ts'
@@ -72,6 +73,8 @@ export function transitionRecord(
     answer?: UpstreamAnswer | undefined
     startedAt?: number | undefined
     reason?: string | undefined
+    /** The attempt that the event tells of, where it is not the newest. */
+    attempt?: number | undefined
   },
 ): NewRecord {
   const { event, operation, command, answer, startedAt, reason } = input
@@ -97,10 +100,12 @@ export function transitionRecord(
     state,
     epoch,
     round,
-    attempt: attempts,
+    attempt: input.attempt ?? attempts,
     reason,
     code: 'code' in event ? event.code : undefined,
     evidence: 'evidence' in event ? event.evidence : undefined,
+    look: 'look' in event ? event.look : undefined,
+    recovery: 'recovery' in event && event.recovery ? recoveryFields(event.recovery) : undefined,
     dispatchedAt: event.type === 'dispatched' ? time : undefined,
     finishedAt: 'finishedAt' in operation ? iso(operation.finishedAt) : undefined,
     durationMs: startedAt === undefined ? undefined : Math.max(0, event.at - startedAt),
@@ -113,6 +118,14 @@ export function transitionRecord(
 }
 
 type Writable<T> = { -readonly [Field in keyof T]: T[Field] }
+
+/** What recovery has done and does next, for the history. */
+const recoveryFields = ({ tries, probes, next, over }: Recovery) => ({
+  replays: tries.length - 1,
+  probes,
+  ...(next && { next: next.step, nextAt: iso(next.at) }),
+  ...(over && { over }),
+})
 
 /** The record of a call that joined an operation. */
 export function joinRecord(
@@ -168,23 +181,88 @@ export function queriedRecord(input: {
   })
 }
 
+/** A person's word, in full: the event of the operation itself says the outcome. */
+export function resolvedRecord(input: {
+  command: SubmitCommand
+  operation: Operation
+  as: OperationState
+  reason: string
+  by: Caller
+  at: number
+  id: string
+}): NewRecord {
+  const { command, operation, as, reason, by, at, id } = input
+  return eventRecord({
+    type: 'call.resolved',
+    stream: `${operation.operationId}/resolved/${id}`,
+    sequence: 1,
+    time: iso(at),
+    source,
+    ...where(command),
+    ...callerFields(by),
+    resolvedBy: by.agent,
+    tool: command.tool,
+    key: command.key,
+    effect: 'write',
+    callId: operation.callId,
+    operationId: operation.operationId,
+    state: as,
+    epoch: operation.epoch,
+    round: operation.round,
+    reason,
+    evidence: 'person',
+  })
+}
+
+/** A look that was overtaken: what it says is evidence all the same. */
+export function overtakenLookRecord(input: {
+  command: SubmitCommand
+  operation: Operation
+  look: string
+  says: string
+  at: number
+  id: string
+}): NewRecord {
+  const { command, operation, look, says, at, id } = input
+  return eventRecord({
+    type: 'call.probed',
+    stream: `${operation.operationId}/look/${id}`,
+    sequence: 1,
+    time: iso(at),
+    source,
+    ...where(command),
+    agent: command.caller.agent,
+    conversation: command.caller.conversation,
+    tool: command.tool,
+    key: command.key,
+    effect: 'write',
+    callId: operation.callId,
+    operationId: operation.operationId,
+    state: operation.state,
+    epoch: operation.epoch,
+    round: operation.round,
+    look,
+    reason: says,
+  })
+}
+
 /** An answer that came when nothing was left to settle: evidence all the same. */
 export function lateRecord(
   { secret }: EventContext,
   input: {
     command: SubmitCommand
     operation: Operation
-    epoch: number
-    round: number
+    id: AttemptId
     saw: string
     answer: UpstreamAnswer | undefined
     at: number
   },
 ): NewRecord {
   const { command, operation, answer } = input
+  const { epoch, round, attempt } = input.id
   return eventRecord({
     type: 'call.answered_late',
-    stream: `${operation.operationId}/late/${input.epoch}.${input.round}`,
+    stream: `${operation.operationId}/late/${epoch}.${round}${attempt > 1 ? `.${attempt}` : ''}`,
     sequence: 1,
     time: iso(input.at),
     source,
@@ -197,8 +275,9 @@ export function lateRecord(
     callId: command.callId,
     operationId: operation.operationId,
     state: operation.state,
-    epoch: input.epoch,
-    round: input.round,
+    epoch,
+    round,
+    attempt,
     reason: input.saw,
     ...(answer !== undefined && {
       resultBytes: Buffer.byteLength(answer.raw),

@@ -1,5 +1,6 @@
 /** What this process holds in memory of the operations it may act on. Lost with the process: the sweep takes over. */
 import type { SubmitCommand } from '../../shared/call/command.ts'
+import type { KeyedRequest } from '../../shared/call/keyed.ts'
 import type { Operation } from '../../shared/call/operation.ts'
 import type { OutcomeRecord, UpstreamAnswer } from '../../shared/call/record.ts'
 import { changingOf } from './sql/row.ts'
@@ -10,6 +11,8 @@ export type Held = {
   /** As last committed. */
   operation: Operation
   readonly retentionMs: number
+  /** The request of this try, where it carries a key of ours or may be needed again. */
+  readonly request?: KeyedRequest | undefined
 }
 
 /** Lets go of this very try: the same operation may already be held for a later one. */

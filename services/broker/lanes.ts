@@ -34,6 +34,14 @@ export function createLanes(limitsOf: (server: string) => LaneLimits) {
       at.reserved += 1
       return 'queue'
     },
+    /** Takes a slot that no call waits for, while less than half of them are in use: calls always find the others. */
+    reserveIdle(server: string): boolean {
+      const at = lane(server)
+      const { concurrency } = limitsOf(server)
+      if (at.inFlight >= Math.ceil(concurrency / 2) || waiting(at) > 0) return false
+      at.inFlight += 1
+      return true
+    },
     /** Counts a call whose slot was decided before this process knew of it, whatever the limits say now. */
     occupy(server: string): void {
       lane(server).inFlight += 1

@@ -11,6 +11,7 @@ import type { Operation } from '../../shared/call/operation.ts'
 import type { Broker } from './deps.ts'
 import { joinRecord, transitionRecord } from './events.ts'
 import { type Held, letGo } from './held.ts'
+import { isKept, keep } from './kept.ts'
 import type { Slot } from './lanes.ts'
 import { tellFromRecord } from './outcomes.ts'
 import { patiently } from './patience.ts'
@@ -151,7 +152,8 @@ async function reopen(
 ): Promise<Outcome> {
   const { row, operation, event, slot, twinSlot } = input
   const next = evolve(operation, event)
-  const held: Held = { command, operation: next, retentionMs: row.retention_ms }
+  const kept = isKept(next) ? keep(broker, command, next) : undefined
+  const held: Held = { command, operation: next, retentionMs: row.retention_ms, request: kept?.request }
   const advance = {
     operationId: operation.operationId,
     expectedSequence: operation.sequence,
@@ -160,6 +162,7 @@ async function reopen(
     intentBefore: next.state === 'executing' ? command.dispatchBy : undefined,
     twinSlot,
     handled: { callId: command.callId, how: 'own' },
+    beside: kept && { kept: kept.sealed },
   }
   const moved = await broker.advances.add(advance).catch(error => {
     broker.log.warn({ err: error, call: command.callId }, 'a new try could not be confirmed; looking again')

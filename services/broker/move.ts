@@ -2,15 +2,18 @@
  * Moving an operation this process holds: decide, evolve, commit, and after a doubt look again. The only way a held
  * operation changes.
  */
-import { type Command, decide } from '../../shared/call/decide.ts'
+import { type Command, decide, type OperationEvent } from '../../shared/call/decide.ts'
 import { evolve } from '../../shared/call/evolve.ts'
 import type { Operation } from '../../shared/call/operation.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
+import type { NewRecord } from '../../shared/journal/port.ts'
 import type { Broker } from './deps.ts'
 import { transitionRecord } from './events.ts'
 import type { Held } from './held.ts'
+import { isKept } from './kept.ts'
 import { patiently } from './patience.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type Beside, cutWords, type Evidence } from './sql/advance.ts'
 import { readById } from './sql/outcomes.ts'
 import { changingOf, operationOf } from './sql/row.ts'
 
@@ -20,6 +23,11 @@ export type MoveOptions = {
   readonly startedAt?: number | undefined
   /** What the dispatcher saw, in words, where upstream gave no answer. */
   readonly reason?: string | undefined
+  /** Which attempt the answer is of, where it is not the newest. */
+  readonly attempt?: number | undefined
+  /** What is kept beside, should the operation move. */
+  readonly evidence?: Evidence | undefined
+  readonly also?: NewRecord | undefined
 }
 
 /**
@@ -32,13 +40,14 @@ export async function move(
   commandFor: (operation: Operation, fenced: boolean) => Exclude<Command, { type: 'submit' }>,
   options: MoveOptions = {},
 ): Promise<{ operation: Operation; moved: boolean }> {
+  const { recovery } = broker.settings.tool(held.command.server, held.command.tool)
   let fenced = false
   let doubted = 0
   for (;;) {
-    const { event } = decide({ operation: held.operation }, commandFor(held.operation, fenced))
+    const { event } = decide({ operation: held.operation }, commandFor(held.operation, fenced), recovery)
     if (event === undefined) return { operation: held.operation, moved: false }
     const next = evolve(held.operation, event)
-    const tried = await tryAdvance(broker, held, next, event, options)
+    const tried = await tryAdvance(broker, held, { next, event, hasRecovery: recovery !== undefined }, options)
     if (tried === 'moved') {
       held.operation = next
       broker.telemetry.moved(held.command, next)
@@ -50,7 +59,7 @@ export async function move(
     if (stands === undefined) return { operation: held.operation, moved: false }
     // After a lost COMMIT reply the row may hold exactly what we meant to write: then it is done. Also when it was
     // committed only after we had looked and tried again.
-    const isOurs = doubted > 0 && stands.sequence === next.sequence && stands.state === next.state
+    const isOurs = doubted > 0 && isSame(stands, next)
     const isUntouched = stands.sequence === held.operation.sequence
     held.operation = stands
     if (isOurs) {
@@ -71,11 +80,11 @@ const longestPauseMs = 500
 async function tryAdvance(
   broker: Broker,
   held: Held,
-  next: Operation,
-  event: Parameters<typeof evolve>[1],
-  { answer, intentBefore, startedAt, reason }: MoveOptions,
+  { next, event, hasRecovery }: { next: Operation; event: OperationEvent; hasRecovery: boolean },
+  options: MoveOptions,
 ): Promise<'moved' | 'refused' | 'doubtful'> {
   const { command, operation, retentionMs } = held
+  const { answer, intentBefore, startedAt, reason, attempt } = options
   const record = transitionRecord(broker.events, {
     event,
     operation: next,
@@ -84,6 +93,7 @@ async function tryAdvance(
     answer,
     startedAt,
     reason,
+    attempt,
   })
   try {
     const moved = await broker.advances.add({
@@ -91,8 +101,10 @@ async function tryAdvance(
       expectedSequence: operation.sequence,
       changing: changingOf(next, retentionMs),
       event: record,
-      answer,
+      // What a replay was told without settling anything is not the answer to the call.
+      answer: settlesNothing(event) ? undefined : answer,
       intentBefore,
+      beside: besideOf(next, event, hasRecovery, options),
     })
     return moved ? 'moved' : 'refused'
   } catch (error) {
@@ -103,6 +115,40 @@ async function tryAdvance(
     return 'doubtful'
   }
 }
+
+/** Whether the row is as we meant to leave it: nobody else writes our owner id into one that is being sent. */
+const isSame = (stands: Operation, next: Operation): boolean =>
+  stands.sequence === next.sequence &&
+  stands.state === next.state &&
+  (next.state !== 'executing' || (stands.state === 'executing' && stands.owner === next.owner))
+
+/** The end of an attempt that leaves the outcome unknown, of a call that was sent more than once. */
+const settlesNothing = (event: OperationEvent): boolean =>
+  (event.type === 'lost' || event.type === 'attempt_ended') && (event.recovery?.tries.length ?? 0) > 1
+
+/** Only tools with recovery have anything beside their row. */
+function besideOf(
+  next: Operation,
+  event: OperationEvent,
+  hasRecovery: boolean,
+  { answer, reason, evidence, also }: MoveOptions,
+): Beside | undefined {
+  const drop = hasRecovery && !isKept(next)
+  const found = evidence ?? (settlesNothing(event) ? replayEvidence(event, answer, reason) : undefined)
+  return drop || found || also ? { drop, evidence: found, also } : undefined
+}
+
+const replayEvidence = (
+  event: OperationEvent,
+  answer: UpstreamAnswer | undefined,
+  reason: string | undefined,
+): Evidence => ({
+  kind: 'replay',
+  says:
+    reason ??
+    (answer ? `the server answered (${answer.kind}), which settles nothing` : event.type === 'lost' ? 'no answer' : ''),
+  raw: answer && cutWords(answer.raw),
+})
 
 async function lookAgain(broker: Broker, held: Held): Promise<Operation | undefined> {
   const { operationId } = held.operation

@@ -1,5 +1,5 @@
-/** Outcomes as the primary has them now, for fronts that ask directly. Nothing here changes anything. */
-import type { BrokerPort, OutcomeQuery } from '../../shared/call/broker-port.ts'
+/** Outcomes as the primary has them now, for fronts that ask directly. They change nothing; a person's word goes through `resolve.ts`. */
+import type { BrokerPort, OutcomeQuery, UnknownRecord } from '../../shared/call/broker-port.ts'
 import { isAnswerable } from '../../shared/call/decide.ts'
 import { changeHash, scopeHash } from '../../shared/call/fingerprint.ts'
 import type { OutcomeRecord } from '../../shared/call/record.ts'
@@ -8,17 +8,29 @@ import { topics } from '../../shared/journal/topics.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Broker } from './deps.ts'
 import { type OperationRow, type Queryable, recordOf } from './sql/row.ts'
+import { readUnknowns, type UnknownRow } from './sql/unknowns.ts'
 import { readByCall, readByChange, readById, readByScope, readOfKeyspace } from './sql/outcomes.ts'
 
 export const brokerGroup = 'holdfast-broker'
 
-export function createOutcomes({ db, journal }: { db: Queryable; journal: Journal }): BrokerPort {
+type Deps = {
+  readonly db: Queryable
+  readonly journal: Journal
+  readonly resolve: BrokerPort['resolve']
+}
+
+export function createOutcomes({ db, journal, resolve }: Deps): BrokerPort {
   return {
     outcome: async query => toRecord(await readOutcome(db, query)),
     report: async ({ viewer, since, conversation, limit }) => {
       const rows = await readOfKeyspace(db, { ...viewer, fromId: firstUlidOf(since), conversation, limit })
       return rows.map(recordOf).filter(record => record !== undefined)
     },
+    unknowns: async query => {
+      const rows = await readUnknowns(db, { ...query, server: query.server, after: query.after })
+      return rows.flatMap(row => unknownOf(row) ?? [])
+    },
+    resolve,
     caughtUp: withinMs => waitCaughtUp(journal, withinMs),
   }
 }
@@ -33,6 +45,17 @@ function readOutcome(db: Queryable, query: OutcomeQuery): Promise<OperationRow |
     case 'fingerprint':
       return readByChange(db, changeHash({ ...viewer, server: query.server, fingerprint: query.fingerprint }))
   }
+}
+
+function unknownOf(row: UnknownRow): UnknownRecord | undefined {
+  const record = recordOf(row)
+  const evidence = row.evidence.map(({ kind, says, raw, recorded_ms: at }) => ({
+    kind,
+    says,
+    raw: raw ?? undefined,
+    at,
+  }))
+  return record && { record, evidence }
 }
 
 const toRecord = (row: OperationRow | undefined): OutcomeRecord | undefined => row && recordOf(row)

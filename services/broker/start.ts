@@ -15,6 +15,7 @@ import { handleDelivery } from './intake.ts'
 import { inHalves } from './halves.ts'
 import { createLanes } from './lanes.ts'
 import { brokerGroup, createOutcomes } from './outcomes.ts'
+import { resolveUnknown } from './resolve.ts'
 import { keepComplete } from './lineage/complete.ts'
 import { declareOlderCopy } from './lineage/older-copy.ts'
 import { startOwner } from './owner.ts'
@@ -24,6 +25,9 @@ import { advanceOperations } from './sql/advance.ts'
 import { readBacklog } from './sql/backlog.ts'
 import { rememberJoins } from './sql/joins.ts'
 import { endOtherOwners, forgetOwners } from './sql/owners.ts'
+import { startRecovery } from './recover/recover.ts'
+import { createSeal } from './seal.ts'
+import { purgeKept } from './sql/recover.ts'
 import { purgeHandled, purgeResults } from './sql/purge.ts'
 import type { Queryable } from './sql/row.ts'
 import { sweep } from './sweep.ts'
@@ -38,6 +42,10 @@ export type BrokerOptions = {
   readonly graceMs?: number
   /** How long handled commands are remembered: longer than the journal keeps commands. */
   readonly rememberMs?: number
+  /** How often it is looked for unknowns whose recovery is due. */
+  readonly recoverMs?: number
+  /** How long a step of recovery is one broker's alone; longer than most looks at a server take. */
+  readonly recoverLeaseMs?: number
   /** After a failover, how far before the last commit that surely survived the journal is read back. */
   readonly windowMs?: number
 }
@@ -53,6 +61,8 @@ export type BrokerDeps = {
   readonly log: Logger
   readonly events: EventContext
   readonly reply: ReplyPort
+  /** Secrets that were in use before: what was sealed with them can still be read. */
+  readonly olderSecrets?: readonly string[]
   /** Default: nobody watches. */
   readonly telemetry?: BrokerTelemetry
 }
@@ -75,6 +85,7 @@ const batches = { maxItems: 256, maxInFlight: 2 }
 
 export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {}): Promise<RunningBroker> {
   const { leaseMs = 10_000, sweepMs = 1_000, alone = false, graceMs = 3_000, rememberMs = 14 * day } = options
+  const { recoverMs = 250, recoverLeaseMs = 60_000 } = options
   const { windowMs = 15 * minute } = options
   const { db, log, telemetry = silentBroker } = deps
   const journal = telemetry.journal(deps.journal)
@@ -101,6 +112,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     lanes: createLanes(deps.settings.lane),
     waiting: createWaiting(deps.reply, monotonic),
     held: new Map(),
+    seal: createSeal(deps.events.secret, deps.olderSecrets),
     handling: new Set(),
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(
@@ -129,6 +141,8 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   closers.push(() => completing.stop())
   const sweeping = repeat({ log, doing: 'sweeping' }, sweepMs, () => sweep(broker))
   closers.push(() => sweeping.stop())
+  const recovery = startRecovery(broker, { pauseMs: recoverMs, leaseMs: recoverLeaseMs })
+  closers.push(() => recovery.stop())
   const purging = repeat({ log, doing: 'dropping what has expired' }, 60_000, () => purge(broker, rememberMs))
   closers.push(() => purging.stop())
   const commits = createCommits(commitPauseMs, error =>
@@ -172,7 +186,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     return stopped
   }
   return {
-    port: createOutcomes({ db, journal }),
+    port: createOutcomes({ db, journal, resolve: resolution => resolveUnknown(broker, resolution) }),
     ready: consumer.joined,
     counts: () => broker.lanes.counts(),
     stop,
@@ -183,5 +197,6 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
 async function purge({ db, clock }: Broker, rememberMs: number): Promise<void> {
   await purgeResults(db, 1_000)
   await purgeHandled(db, rememberMs)
+  await purgeKept(db)
   await forgetOwners(db, clock.now() - rememberMs)
 }

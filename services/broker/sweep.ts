@@ -7,6 +7,7 @@ import { decide } from '../../shared/call/decide.ts'
 import { evolve } from '../../shared/call/evolve.ts'
 import type { Broker } from './deps.ts'
 import { transitionRecord } from './events.ts'
+import { isKept } from './kept.ts'
 import { tellFromRecord } from './outcomes.ts'
 import { expireWaiting } from './queue.ts'
 import { readHeld } from './sql/held.ts'
@@ -30,7 +31,8 @@ const isAbandoned = ({ held, handling }: Broker, row: OperationRow): boolean =>
 async function end(broker: Broker, row: OperationRow): Promise<void> {
   const operation = operationOf(row)
   if (operation === undefined) return
-  const { event } = decide({ operation }, { type: 'sweep', at: broker.clock.now() })
+  const { recovery } = broker.settings.tool(row.server, row.tool)
+  const { event } = decide({ operation }, { type: 'sweep', at: broker.clock.now() }, recovery)
   if (event === undefined) return
   const next = evolve(operation, event)
   const moved = await broker.advances.add({
@@ -38,6 +40,7 @@ async function end(broker: Broker, row: OperationRow): Promise<void> {
     expectedSequence: operation.sequence,
     changing: changingOf(next, row.retention_ms),
     event: transitionRecord(broker.events, { event, operation: next, command: commandOfRow(row), opens: false }),
+    beside: recovery && !isKept(next) ? { drop: true } : undefined,
   })
   if (moved) {
     broker.telemetry.moved(row, next)

@@ -1,6 +1,7 @@
 /**
  * Who waits for which operation, and the replies to them. A courtesy: what is lost here costs the front a re-read.
  */
+import { isBeingRecovered } from '../../shared/call/operation.ts'
 import type { OutcomeRecord, Reply } from '../../shared/call/record.ts'
 import type { ReplyPort } from '../../shared/call/broker-port.ts'
 
@@ -19,12 +20,12 @@ export function createWaiting(reply: ReplyPort, monotonic: () => number) {
       of.set(waiter.callId, { ...waiter, since: monotonic() })
       waiters.set(operationId, of)
     },
-    /** Tells every waiter of the operation; they wait no longer. */
+    /** Tells every waiter of the operation. They wait no longer, unless it is still being found out. */
     settle(record: OutcomeRecord, retryAfterMs?: number): void {
       const { operationId } = record.operation
       const of = waiters.get(operationId)
       if (of === undefined) return
-      waiters.delete(operationId)
+      if (!isBeingRecovered(record.operation)) waiters.delete(operationId)
       const byFront = new Map<string, Reply[]>()
       for (const { callId, replyTo, how } of of.values()) {
         const replies = byFront.get(replyTo as string) ?? []

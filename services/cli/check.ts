@@ -1,5 +1,7 @@
 import { readEnvironment } from '../../shared/config/environment.ts'
 import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts'
+import { recoverySettings, toolSettings } from '../../shared/config/settings.ts'
+import { formatDuration } from '../../shared/config/units.ts'
 import { secretsIn } from '../../shared/config/placeholders.ts'
 import { loadWithoutSecrets } from '../../shared/config/without-secrets.ts'
 import { ConfigError } from '../../shared/errors.ts'
@@ -59,10 +61,11 @@ function tellSummary(shell: Shell, { options }: Arguments, config: Config): Ende
     secrets: [...new Set(secretsIn(JSON.stringify(server)))],
     tools: Object.keys(server.tools).length,
   }))
+  const recovery = recoveryOf(config)
   const agents = Object.entries(config.agents).map(([name, agent]) => ({ name, roles: agent.roles }))
   const { path, version } = config
   if (options.json) {
-    printJson(shell, { ok: true, path, version, servers, agents })
+    printJson(shell, { ok: true, path, version, servers, agents, recovery })
     return done
   }
   shell.out(`${path} is fine (version ${version}).\n\n`)
@@ -72,8 +75,35 @@ function tellSummary(shell: Shell, { options }: Arguments, config: Config): Ende
       ...servers.map(({ name, reaches, secrets }) => [name, reaches, secrets.join(', ') || 'nothing']),
     ]),
   )
+  shell.out(`\n${table([['WRITE', 'WHEN ITS OUTCOME IS UNKNOWN'], ...recovery.map(({ tool, does }) => [tool, does])])}`)
   shell.out(
     `\n${table([['AGENT', 'ROLES'], ...agents.map(({ name, roles }) => [name, roles.join(', ') || 'none: it may call nothing'])])}`,
   )
   return done
+}
+
+/** What each write that the file names does about an unknown, and what all the others do. */
+function recoveryOf(config: Config): Array<{ tool: string; does: string }> {
+  return Object.entries(config.servers).flatMap(([server, { tools, defaults }]) => {
+    const writes = Object.keys(tools).filter(tool => toolSettings(config, server, tool).effect !== 'read')
+    const named = writes.map(tool => ({ tool: `${server}:${tool}`, does: recoveryWords(config, server, tool) }))
+    // A name that no tool has: what is said of it holds for every tool that the file does not name.
+    const other =
+      defaults.effect === 'read' ? [] : [{ tool: `${server}: others`, does: recoveryWords(config, server, '') }]
+    return [...named, ...other]
+  })
+}
+
+function recoveryWords(config: Config, server: string, tool: string): string {
+  const recovery = recoverySettings(config, server, tool)
+  if (recovery === undefined) return 'waits for a late answer, or a person'
+  const { carrier, replay, look, probe, attempts, timeMs } = recovery
+  const [place] = Object.entries(carrier ?? {})
+  const steps = [
+    ...(replay && place ? [`sent again with a key (${place.join(' ')}), for ${formatDuration(replay.keepsMs)}`] : []),
+    ...(look && probe
+      ? [`${look.tool} looks for it${probe.consistent ? ', and proves that it is not there' : ''}`]
+      : []),
+  ]
+  return `${steps.join('; ')}; at most ${attempts} times each, for ${formatDuration(timeMs)}`
 }

@@ -8,10 +8,12 @@ import { type Arguments, type Command, type Ended, failed, misused, type Shell }
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
 import { report } from './report.ts'
+import { resolve } from './resolve.ts'
 import { sql } from './sql.ts'
 import { tools } from './tools.ts'
+import { unknowns } from './unknowns.ts'
 
-const commands: readonly Command[] = [check, tools, outcome, report, keys, sql, crashTest]
+const commands: readonly Command[] = [check, tools, outcome, report, unknowns, resolve, keys, sql, crashTest]
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**

@@ -13,6 +13,8 @@ export type Identity = {
   readonly agent: string
   readonly tenant: string
   readonly keyspace: string
+  /** May see and settle the unknowns of the whole tenant. */
+  readonly mayResolve: boolean
 }
 
 /** Undefined: the key is wrong or revoked. Rejects with `UnavailableError` when that cannot be told now. */

@@ -1,7 +1,14 @@
 /** What front reads from the configuration, in the words of its own questions. */
+import type { RecoveryPlan } from '../../shared/call/recovery.ts'
 import type { Effect } from '../../shared/call/effect.ts'
 import type { Config } from '../../shared/config/load.ts'
-import { agentSettings, scopeName, serverOfScope, toolSettings } from '../../shared/config/settings.ts'
+import {
+  agentSettings,
+  recoverySettings,
+  scopeName,
+  serverOfScope,
+  toolSettings,
+} from '../../shared/config/settings.ts'
 import { authorize } from '../../shared/policy/authorize.ts'
 import { effectOf } from '../../shared/policy/effect.ts'
 
@@ -24,6 +31,8 @@ export type FrontSettings = {
   readTimeoutMs(server: string, tool: string): number
   /** How long a caller is kept waiting, milliseconds. */
   waitMs(server: string): number
+  /** What is done by itself about an unknown of this tool; undefined where it declares nothing. */
+  recoveryPlan(server: string, tool: string): RecoveryPlan | undefined
   readonly bodyBytes: number
   /** Calls that may wait at a time. */
   readonly waiting: number
@@ -40,6 +49,7 @@ export const frontSettings = (config: Config): FrontSettings => ({
   audit: (server, tool) => toolSettings(config, server, tool).audit,
   readTimeoutMs: (server, tool) => toolSettings(config, server, tool).timeoutMs,
   waitMs: server => config.servers[server]?.wait ?? config.limits.wait,
+  recoveryPlan: (server, tool) => recoverySettings(config, server, tool),
   bodyBytes: config.limits.bodyBytes,
   waiting: config.limits.waiting,
 })

@@ -27,9 +27,10 @@ export const words = {
   awaitingApproval: (question: Question) =>
     `WAITING FOR A PERSON'S APPROVAL, not failed. Do not send this under another key. Next: ${ask(question)}.`,
 
-  unknown: (question: Question, code: OutcomeCode, upstream?: string) =>
+  unknown: (question: Question, code: OutcomeCode, upstream?: string, recovery?: 'under_way' | 'over') =>
     sentences(
       `MAY HAVE HAPPENED. ${codes[code].what}`,
+      recovery === undefined ? '' : recoveryWords[recovery],
       'Do not send it again under a new key, and do not report success or failure.',
       `Next: ${ask(question)}; if still unknown, tell the user that this is unconfirmed.`,
     ) + quoted(upstream),
@@ -53,7 +54,7 @@ export const words = {
 
   /** The outcome is on record, the server's answer is not. */
   succeededByEvidence: (evidence: string) =>
-    `IT HAPPENED. The server's own answer is not on record; this was established by ${evidenceWords[evidence] ?? evidence}. Do not send it again.`,
+    `IT HAPPENED. The server's own answer is not on record; this was established by ${evidenceWords[evidence] ?? evidence}. Report it as done; do not send it again.`,
 
   /** Follows the recorded answer. */
   alreadyDone: (at: string) => `Not done again: already done at ${at}; for another one use a new key.`,
@@ -101,6 +102,12 @@ export const words = {
     `THE READ WAS NOT ANSWERED. ${codes[code].what} It changes nothing and may be repeated.` + quoted(upstream),
 } as const
 
+/** What is done about an unknown by itself. */
+const recoveryWords = {
+  under_way: 'Holdfast is finding out by itself.',
+  over: 'Holdfast has tried to find out and tries no further; a person can settle it.',
+} as const
+
 const evidenceWords: Record<string, string> = {
   upstream: 'the server',
   late_answer: 'a late answer of the server',
@@ -121,6 +128,10 @@ export const nextStep = {
   awaitingInput:
     'The server asks a question. Repeat the call with its answer and the same key, from a client that can answer.',
   awaitingApproval: 'A person has to approve it. Ask again; do not send it under another key.',
+  unknownRecovering:
+    'May have happened; Holdfast is finding out by itself. Do not send it again under a new key; ask again, and if still unknown tell the user that this is unconfirmed.',
+  unknownOver:
+    'May have happened; Holdfast has tried to find out and tries no further. Do not send it again under a new key; tell the user that this is unconfirmed and that a person can settle it (holdfast unknowns).',
   unknown:
     'May have happened. Do not send it again under a new key; ask again, and if still unknown tell the user that this is unconfirmed.',
   notFound: 'It did not happen under this key. Send it, with this key, if it is wanted.',

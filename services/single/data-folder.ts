@@ -101,8 +101,18 @@ export function readSecret(dataDir: string): string {
     writeFileSync(path, randomBytes(32).toString('hex'), { mode: 0o600 })
     chmodSync(path, 0o600)
   }
-  return readFileSync(path, 'utf8').trim()
+  return firstOf(readSecrets(path))
 }
+
+/** Secrets that were in use before, on the lines below the first: what was sealed with them can still be read. */
+export const readOlderSecrets = (dataDir: string): string[] => readSecrets(join(dataDir, 'secret')).slice(1)
+
+const readSecrets = (path: string): string[] =>
+  readFileSync(path, 'utf8')
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line !== '')
+const firstOf = ([first = '']: readonly string[]) => first
 
 /** Writes a file that only the owner may read. */
 export function writePrivate(dataDir: string, name: string, value: unknown): void {

@@ -31,7 +31,7 @@ import { brokerSettings } from '../broker/settings.ts'
 import { startBroker } from '../broker/start.ts'
 import { startTrimming } from '../broker/trimming.ts'
 import { startFront } from '../front/start.ts'
-import { lockDataFolder, readSecret, writePrivate } from './data-folder.ts'
+import { lockDataFolder, readOlderSecrets, readSecret, writePrivate } from './data-folder.ts'
 
 export type SingleInput = { readonly environment: Environment; readonly variables: Variables; readonly log: Logger }
 
@@ -127,6 +127,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       ids,
       log,
       events: { secret, maxArgumentsBytes },
+      olderSecrets: environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets,
       reply: (_, replies) => deliver(replies),
       telemetry: brokerTelemetry,
     },

@@ -82,6 +82,12 @@ export const codes = {
     'A corrected call is a new change: use a new key.',
   ),
 
+  settled_failed: outcome(
+    'A person established that the change failed.',
+    'Final for this key. It does not say that nothing happened.',
+    'A corrected call is a new change: use a new key.',
+  ),
+
   // Outcomes: unknown
   timeout: outcome(
     'The server did not answer within the time-out.',
@@ -262,6 +268,24 @@ export const codes = {
     'Holdfast failed at something of its own.',
     'Nothing is said about the call: it may have run.',
     'Ask holdfast_outcome with the same key; the log has the cause.',
+  ),
+  resolve_denied: refusal(
+    403,
+    'No role of this agent may look at or settle the unknowns of others.',
+    'Nothing was changed.',
+    'Ask the operator for a role with resolve: true.',
+  ),
+  no_such_call: refusal(
+    404,
+    'No such call is on record for this tenant.',
+    'Nothing was changed.',
+    'Take the callId from holdfast unknowns.',
+  ),
+  not_unknown: refusal(
+    409,
+    'The outcome of this call is not unknown now: it is settled, or being found out at this moment.',
+    'Nothing was changed.',
+    'Look at it again with holdfast outcome --call <callId>.',
   ),
   bad_request: refusal(400, 'The request could not be read.', notClaimed, 'Correct what the message names.'),
   route_not_found: refusal(404, 'There is nothing at this path.', notClaimed, 'See docs/http.md for the paths.'),

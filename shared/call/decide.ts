@@ -3,7 +3,22 @@
  * tests and in a replay of the journal. Invariants I1, I2, I4, I5, I9 of the design are decided here and nowhere else.
  */
 import type { OutcomeCode } from './codes.ts'
-import { type Evidence, isFinal, type Operation, twinStates } from './operation.ts'
+import { type Evidence, type Executing, isFinal, type Operation, twinStates, type Unknown } from './operation.ts'
+import {
+  afterLook,
+  afterReplay,
+  beginRecovery,
+  joinOf,
+  type Look,
+  mayReplay,
+  provesAbsence,
+  type Recovery,
+  type RecoveryPlan,
+  type RecoveryStep,
+  withEnd,
+  withoutStep,
+  withReplay,
+} from './recovery.ts'
 import type { Verdict } from './seen.ts'
 import { requestStateHash } from './fingerprint.ts'
 
@@ -30,28 +45,19 @@ export type Submit = {
   readonly inputs?: { readonly stateHash: string; readonly inputsHash: string } | undefined
 }
 
+/** One dispatch: `attempt` counts them over all epochs and rounds. */
+export type AttemptId = { readonly epoch: number; readonly round: number; readonly attempt: number }
+
 export type Command =
   | Submit
   /** A slot came free for an accepted operation. */
   | { readonly type: 'take_slot'; readonly at: number; readonly owner: string }
-  /** The dispatcher saw the end of the attempt of (epoch, round), in time. */
-  | {
-      readonly type: 'complete'
-      readonly at: number
-      readonly epoch: number
-      readonly round: number
-      readonly verdict: Verdict
-    }
+  /** The dispatcher saw the end of an attempt, in time. */
+  | ({ readonly type: 'complete'; readonly at: number; readonly verdict: Verdict } & AttemptId)
   /** The tool's time-out passed; the request stays open. */
-  | { readonly type: 'time_out'; readonly at: number; readonly epoch: number; readonly round: number }
-  /** The attempt of (epoch, round) ended after its outcome was recorded, or after its process was fenced. */
-  | {
-      readonly type: 'answer_late'
-      readonly at: number
-      readonly epoch: number
-      readonly round: number
-      readonly verdict: Verdict
-    }
+  | ({ readonly type: 'time_out'; readonly at: number } & AttemptId)
+  /** An attempt ended after its outcome was recorded, after its process was fenced, or while a replay runs. */
+  | ({ readonly type: 'answer_late'; readonly at: number; readonly verdict: Verdict } & AttemptId)
   /** The owner is gone, or holds the operation no longer. */
   | { readonly type: 'sweep'; readonly at: number }
   /** A call waited past its `dispatchBy`, for a slot or for a person. */
@@ -61,6 +67,12 @@ export type Command =
   | { readonly type: 'refuse'; readonly at: number }
   /** The question of an `awaiting_input` expired. */
   | { readonly type: 'expire_input'; readonly at: number }
+  /** The request is to be sent again, to a server that honours keys. */
+  | { readonly type: 'replay'; readonly at: number; readonly owner: string }
+  /** A look at the server that began at `began`. */
+  | { readonly type: 'probe'; readonly at: number; readonly began: number; readonly look: Look }
+  /** Steps of recovery that cannot be made for this call. */
+  | { readonly type: 'reschedule'; readonly at: number; readonly without: readonly RecoveryStep[] }
   /**
    * Commits after the last one on record may be lost in a database failover: what could have followed may have been sent.
    * `later` is a call of this key without a record; without an operation it is the one that stands for the key.
@@ -72,7 +84,7 @@ export type Command =
       /** Upstream's question itself is lost, so nobody can answer it. */
       readonly questionLost?: boolean
     }
-  /** A person, a probe or an upstream replay settles an `unknown`. */
+  /** A person settles an `unknown`. */
   | {
       readonly type: 'settle'
       readonly at: number
@@ -106,6 +118,8 @@ export type OperationEvent = Stamp &
         readonly owner: string
         readonly attempt: number
         readonly inputsHash?: string | undefined
+        /** Set for a replay. */
+        readonly recovery?: Recovery | undefined
       }
     | { readonly type: 'input_required'; readonly requestStateHash: string }
     | { readonly type: 'succeeded'; readonly evidence: Evidence }
@@ -123,7 +137,11 @@ export type OperationEvent = Stamp &
         readonly code: OutcomeCode
         readonly callId?: string | undefined
         readonly fingerprint?: string | undefined
+        readonly recovery?: Recovery | undefined
       }
+    | { readonly type: 'probed'; readonly look: Look; readonly recovery: Recovery }
+    | { readonly type: 'rescheduled'; readonly recovery: Recovery }
+    | { readonly type: 'attempt_ended'; readonly attempt: number; readonly recovery: Recovery }
   )
 
 /** How a call stands to the operation of its key. */
@@ -147,14 +165,15 @@ export type Standing = { readonly operation: Operation | undefined; readonly twi
 /**
  * @param standing what is on record
  * @param command what is asked
+ * @param plan the tool's recovery; without one an `unknown` waits for a late answer or a person
  * @returns the one event to append (or none) and how the caller stands to it. An undefined event with `own` means
  *   that the command came too late to matter and is dropped.
  */
-export function decide({ operation, twin }: Standing, command: Command): Decision {
+export function decide({ operation, twin }: Standing, command: Command, plan?: RecoveryPlan): Decision {
   if (command.type === 'submit') return submit(operation, twin, command)
   if (command.type === 'lose_record') return { event: loseRecord(operation, command), answer: { kind: 'own' } }
   if (operation === undefined) return nothing({ kind: 'own' })
-  const event = react(operation, command)
+  const event = react(operation, command, plan)
   return { event, answer: { kind: 'own' } }
 }
 
@@ -165,8 +184,10 @@ function submit(operation: Operation | undefined, twin: Operation | undefined, c
   switch (operation.state) {
     case 'succeeded':
     case 'failed':
-    case 'unknown':
       return nothing({ kind: 'replayed' })
+    case 'unknown':
+      // Who asks again joins the recovery while there is a next step of it.
+      return nothing({ kind: operation.recovery?.next === undefined ? 'replayed' : 'attached' })
     case 'not_executed':
       return operation.reopenable ? open(operation, twin, command) : nothing({ kind: 'replayed' })
     case 'accepted':
@@ -285,6 +306,7 @@ function continueRound(operation: Operation & { state: 'awaiting_input' }, comma
 function react(
   operation: Operation,
   command: Exclude<Command, { type: 'submit' | 'lose_record' }>,
+  plan: RecoveryPlan | undefined,
 ): OperationEvent | undefined {
   const stamp = nextStamp(operation, command)
   const { fingerprint } = operation
@@ -303,23 +325,24 @@ function react(
       }
     }
     case 'complete':
-      return operation.state === 'executing' && sameAttempt(operation, command)
-        ? concluded(stamp, command.verdict, 'upstream')
+      return operation.state === 'executing' && isCurrent(operation, command)
+        ? concluded(operation, stamp, command.verdict, plan)
         : undefined
     case 'time_out':
-      return operation.state === 'executing' && sameAttempt(operation, command)
-        ? { type: 'lost', ...stamp, code: 'timeout' }
+      return operation.state === 'executing' && isCurrent(operation, command)
+        ? lostAttempt(operation, stamp, { code: 'timeout', open: true }, plan)
         : undefined
-    case 'answer_late': {
-      if (!sameAttempt(operation, command)) return undefined
-      if (operation.state === 'executing') return concluded(stamp, command.verdict, 'upstream')
-      // I2, I4: only what is not final can be settled, and a doubt settles nothing.
-      if (operation.state !== 'unknown') return undefined
-      const event = concluded(stamp, command.verdict, 'late_answer')
-      return event.type === 'lost' ? undefined : event
-    }
+    case 'answer_late':
+      if (!isOfRound(operation, command)) return undefined
+      if (operation.state === 'executing' && isCurrent(operation, command))
+        return concluded(operation, stamp, command.verdict, plan)
+      // I2, I4: only what is not final can be settled.
+      return operation.state === 'unknown' || (operation.state === 'executing' && command.attempt < operation.attempts)
+        ? answeredLate(operation, stamp, command)
+        : undefined
     case 'sweep':
-      if (operation.state === 'executing') return { type: 'lost', ...stamp, code: 'dispatcher_lost' }
+      if (operation.state === 'executing')
+        return lostAttempt(operation, stamp, { code: 'dispatcher_lost', open: false }, plan)
       if (operation.state === 'accepted') return withoutIntent(operation, stamp, 'owner_gone')
       return undefined
     case 'give_up':
@@ -338,6 +361,41 @@ function react(
       return { type: 'not_executed', ...stamp, evidence: 'person', code: 'approval_refused', reopenable: false }
     case 'expire_input':
       return operation.state === 'awaiting_input' ? { type: 'lost', ...stamp, code: 'timeout' } : undefined
+    case 'replay': {
+      if (operation.state !== 'unknown' || operation.recovery === undefined) return undefined
+      const { recovery, callId, inputsHash } = operation
+      if (recovery.next?.step !== 'replay' || recovery.next.at > command.at) return undefined
+      // The time in which the server remembers the key passed while nobody was here to send it.
+      if (!mayReplay(plan, recovery, command.at))
+        return {
+          type: 'rescheduled',
+          ...stamp,
+          recovery: withoutStep(plan, recovery, { steps: ['replay'], at: command.at }),
+        }
+      const attempt = operation.attempts + 1
+      const next = withReplay(recovery, { attempt, at: command.at })
+      return {
+        type: 'dispatched',
+        ...stamp,
+        callId,
+        fingerprint,
+        owner: command.owner,
+        attempt,
+        inputsHash,
+        recovery: next,
+      }
+    }
+    case 'probe':
+      return operation.state === 'unknown' && operation.recovery !== undefined
+        ? looked(operation.recovery, stamp, command, plan)
+        : undefined
+    case 'reschedule':
+      if (operation.state !== 'unknown' || operation.recovery?.next === undefined) return undefined
+      return {
+        type: 'rescheduled',
+        ...stamp,
+        recovery: withoutStep(plan, operation.recovery, { steps: command.without, at: command.at }),
+      }
     case 'settle':
       return operation.state === 'unknown' ? settled(stamp, command) : undefined
   }
@@ -345,8 +403,11 @@ function react(
 
 const isWaiting = ({ state }: Operation): boolean => state === 'accepted' || state === 'awaiting_approval'
 
-const sameAttempt = (operation: Operation, { epoch, round }: { epoch: number; round: number }): boolean =>
+const isOfRound = (operation: Operation, { epoch, round }: AttemptId): boolean =>
   operation.epoch === epoch && operation.round === round
+
+const isCurrent = (operation: Operation, id: AttemptId): boolean =>
+  isOfRound(operation, id) && operation.attempts === id.attempt
 
 /**
  * No intent of this round is proof that nothing of it was sent (I3). In a later round something was sent before: then
@@ -357,8 +418,50 @@ function withoutIntent(operation: Operation, stamp: Stamp, code: OutcomeCode): O
   return { type: 'not_executed', ...stamp, evidence: 'no_intent', code, reopenable: true }
 }
 
+/**
+ * The attempt that runs ended. After earlier ones without a definite end only a success can be told from it; `failed` is
+ * said by an error that is here to be recorded, and by no other.
+ */
+function concluded(
+  operation: Executing,
+  stamp: Stamp,
+  verdict: Verdict,
+  plan: RecoveryPlan | undefined,
+): OperationEvent {
+  const { recovery, attempts } = operation
+  if (verdict.state === 'unknown') return lostAttempt(operation, stamp, { code: verdict.code, open: false }, plan)
+  if (recovery === undefined) return definite(stamp, verdict, 'upstream')
+  if (isEnough(verdict)) return definite(stamp, verdict, 'upstream_replay')
+  const ended = withEnd(recovery, attempts, verdict.state)
+  if (joinOf(ended.tries) === verdict.state) return definite(stamp, verdict, 'upstream_replay')
+  return lostAttempt({ ...operation, recovery: ended }, stamp, { code: recovery.code, open: false }, plan)
+}
+
+/** An earlier attempt ended, or one whose outcome is on record as unknown. A doubt settles nothing. */
+function answeredLate(
+  { recovery }: Executing | Unknown,
+  stamp: Stamp,
+  { verdict, attempt }: { verdict: Verdict } & AttemptId,
+): OperationEvent | undefined {
+  if (verdict.state === 'unknown') return undefined
+  if (isEnough(verdict)) return definite(stamp, verdict, 'late_answer')
+  if (recovery === undefined) return unlessLost(definite(stamp, verdict, 'late_answer'))
+  const ended = withEnd(recovery, attempt, verdict.state)
+  if (joinOf(ended.tries) === verdict.state) return unlessLost(definite(stamp, verdict, 'late_answer'))
+  const isKnown = recovery.tries.find(each => each.attempt === attempt)?.ended === verdict.state
+  return isKnown ? undefined : { type: 'attempt_ended', ...stamp, attempt, recovery: ended }
+}
+
+/** A later round that was not sent leaves the doubt about the key as it is. */
+const unlessLost = (event: OperationEvent) => (event.type === 'lost' ? undefined : event)
+
+type Definite = Exclude<Verdict, { state: 'unknown' }>
+/** What one attempt suffices for, whatever came of the others. */
+const isEnough = (verdict: Definite): verdict is Exclude<Definite, { state: 'failed' | 'not_executed' }> =>
+  verdict.state === 'succeeded' || verdict.state === 'awaiting_input'
+
 /** I3: the state is the join over the attempts of the operation; earlier rounds of it were sent. */
-function concluded(stamp: Stamp, verdict: Verdict, evidence: Evidence): OperationEvent {
+function definite(stamp: Stamp, verdict: Definite, evidence: Evidence): OperationEvent {
   switch (verdict.state) {
     case 'succeeded':
       return { type: 'succeeded', ...stamp, evidence }
@@ -367,11 +470,45 @@ function concluded(stamp: Stamp, verdict: Verdict, evidence: Evidence): Operatio
     case 'not_executed':
       if (stamp.round > 1) return { type: 'lost', ...stamp, code: verdict.code }
       return { type: 'not_executed', ...stamp, evidence: 'dispatcher', code: verdict.code, reopenable: true }
-    case 'unknown':
-      return { type: 'lost', ...stamp, code: verdict.code }
     case 'awaiting_input':
       return { type: 'input_required', ...stamp, requestStateHash: requestStateHash(verdict.requestState) }
   }
+}
+
+/** No definite end of the attempt that runs: unknown, and what recovery does next. */
+function lostAttempt(
+  operation: Executing,
+  stamp: Stamp,
+  { code, open }: { code: OutcomeCode; open: boolean },
+  plan: RecoveryPlan | undefined,
+): OperationEvent {
+  const { recovery, attempts, dispatchedAt } = operation
+  const { at } = stamp
+  if (recovery === undefined) {
+    if (plan === undefined) return { type: 'lost', ...stamp, code }
+    return {
+      type: 'lost',
+      ...stamp,
+      code,
+      recovery: beginRecovery(plan, { attempt: attempts, dispatchedAt, at, code, open }),
+    }
+  }
+  const hasEnded = recovery.tries.some(({ attempt, ended }) => attempt === attempts && ended !== undefined)
+  const known = open || hasEnded ? recovery : withEnd(recovery, attempts, 'lost')
+  return { type: 'lost', ...stamp, code: recovery.code, recovery: afterReplay(plan, known, { at, open }) }
+}
+
+/** What a look at the server means. Not finding the change closes the key only where that is declared to be proof. */
+function looked(
+  recovery: Recovery,
+  stamp: Stamp,
+  { look, began }: { look: Look; began: number },
+  plan: RecoveryPlan | undefined,
+): OperationEvent {
+  if (look === 'landed') return { type: 'succeeded', ...stamp, evidence: 'probe' }
+  if (look === 'not_landed' && provesAbsence(plan, recovery, began))
+    return { type: 'not_executed', ...stamp, evidence: 'probe', code: 'settled_not_executed', reopenable: false }
+  return { type: 'probed', ...stamp, look, recovery: afterLook(plan, recovery, { look, began, at: stamp.at }) }
 }
 
 function settled(
@@ -382,7 +519,7 @@ function settled(
     case 'succeeded':
       return { type: 'succeeded', ...stamp, evidence }
     case 'failed':
-      return { type: 'failed', ...stamp, evidence, code: 'upstream_error' }
+      return { type: 'failed', ...stamp, evidence, code: 'settled_failed' }
     case 'not_executed':
       return { type: 'not_executed', ...stamp, evidence, code: 'settled_not_executed', reopenable: false }
   }

@@ -1,6 +1,7 @@
 import { InvariantError } from '../errors.ts'
 import type { OperationEvent } from './decide.ts'
-import type { Operation } from './operation.ts'
+import type { Executing, Operation, Unknown } from './operation.ts'
+import type { Recovery } from './recovery.ts'
 import { target } from './transitions.ts'
 
 /**
@@ -34,6 +35,7 @@ export function evolve(operation: Operation | undefined, event: OperationEvent):
         dispatchedAt: at,
         attempts: event.attempt,
         ...inputsOf(event),
+        ...recoveryOf(event),
       }
     case 'input_required':
       return { ...carried(operation, event), state: 'awaiting_input', requestStateHash: event.requestStateHash }
@@ -57,12 +59,25 @@ export function evolve(operation: Operation | undefined, event: OperationEvent):
         reopenable: event.reopenable,
       }
     case 'lost':
-      return { ...carried(operation, event), state: 'unknown', code: event.code, owner: ownerOf(operation) }
+      return {
+        ...carried(operation, event),
+        state: 'unknown',
+        code: event.code,
+        owner: ownerOf(operation),
+        ...recoveryOf(event),
+      }
+    case 'probed':
+    case 'rescheduled':
+    case 'attempt_ended':
+      return { ...(operation as Executing | Unknown), sequence: event.sequence, recovery: event.recovery }
   }
 }
 
 const ownerOf = (operation: Operation | undefined): string =>
   operation !== undefined && 'owner' in operation ? operation.owner : ''
+
+const recoveryOf = ({ recovery }: { readonly recovery?: Recovery | undefined }) =>
+  recovery === undefined ? {} : { recovery }
 
 const inputsOf = ({ inputsHash }: { readonly inputsHash?: string | undefined }) =>
   inputsHash === undefined ? {} : { inputsHash }
@@ -99,6 +114,9 @@ function check(operation: Operation | undefined, event: OperationEvent): void {
   const attempt = (operation?.attempts ?? 0) + 1
   if (event.type === 'dispatched' && event.attempt !== attempt) {
     throw new InvariantError(`attempt ${event.attempt} is not ${attempt} (I1)`)
+  }
+  if (event.type === 'dispatched' && operation?.state === 'unknown' && event.recovery === undefined) {
+    throw new InvariantError('an unknown was sent again to a server that is not declared to honour keys (I1)')
   }
   if (operation?.state === 'not_executed' && !operation.reopenable)
     throw new InvariantError('a closed key was reopened (I2)')

@@ -22,6 +22,7 @@ export type OperationState = (typeof operationStates)[number]
 /** Why an operation is where it is: a code of `codes.ts`. */
 export type { OutcomeCode } from './codes.ts'
 import type { OutcomeCode } from './codes.ts'
+import type { Recovery } from './recovery.ts'
 
 /** What settled an outcome. `upstream`: its own answer, in time. The others settle an `unknown` (design section 2). */
 export type Evidence = 'upstream' | 'late_answer' | 'probe' | 'upstream_replay' | 'person' | 'dispatcher' | 'no_intent'
@@ -52,7 +53,13 @@ type Owned = { readonly owner: string }
 
 export type Accepted = Common & Owned & { readonly state: 'accepted'; readonly dispatchBy: number }
 export type AwaitingApproval = Common & { readonly state: 'awaiting_approval'; readonly dispatchBy: number }
-export type Executing = Common & Owned & { readonly state: 'executing'; readonly dispatchedAt: number }
+export type Executing = Common &
+  Owned & {
+    readonly state: 'executing'
+    readonly dispatchedAt: number
+    /** Set while a replay runs: what recovery had done before. */
+    readonly recovery?: Recovery
+  }
 export type AwaitingInput = Common & {
   readonly state: 'awaiting_input'
   /** SHA-256 of the `requestState` that upstream gave with its question. */
@@ -82,6 +89,8 @@ export type Unknown = Common & {
   readonly code: OutcomeCode
   /** Whose attempt it was: only that attempt's own late answer may settle it without other evidence. */
   readonly owner: string
+  /** What is done by itself to find out; absent for a tool that declares nothing. */
+  readonly recovery?: Recovery
 }
 
 export type Operation =
@@ -106,6 +115,10 @@ export const twinStates: readonly OperationState[] = [
 /** I2: within an epoch a final outcome never changes. A reopenable `not_executed` is final for its epoch. */
 export const isFinal = (operation: Operation): operation is Succeeded | Failed | NotExecuted =>
   operation.state === 'succeeded' || operation.state === 'failed' || operation.state === 'not_executed'
+
+/** Unknown, and Holdfast still goes on finding out by itself. */
+export const isBeingRecovered = (operation: Operation): operation is Unknown =>
+  operation.state === 'unknown' && operation.recovery?.next !== undefined
 
 /** Final for the key, whatever comes: it can be replayed and expires. */
 export const isSettled = (operation: Operation): boolean =>

@@ -35,6 +35,7 @@ export const transitions = [
   { from: 'executing', event: 'not_executed', to: 'not_executed', why: 'the dispatcher proved that no byte was sent' },
   { from: 'executing', event: 'input_required', to: 'awaiting_input', why: 'upstream asked a question' },
   { from: 'executing', event: 'lost', to: 'unknown', why: 'no definite answer recorded' },
+  { from: 'executing', event: 'attempt_ended', to: 'executing', why: 'an earlier attempt ended while a replay runs' },
 
   { from: 'awaiting_input', event: 'accepted', to: 'accepted', why: 'answered, waiting for a slot' },
   { from: 'awaiting_input', event: 'dispatched', to: 'executing', why: 'answered: intent of the next round committed' },
@@ -49,6 +50,10 @@ export const transitions = [
   { from: 'unknown', event: 'failed', to: 'failed', why: 'evidence settled it' },
   { from: 'unknown', event: 'not_executed', to: 'not_executed', why: 'evidence settled it' },
   { from: 'unknown', event: 'input_required', to: 'awaiting_input', why: 'the late answer was a question' },
+  { from: 'unknown', event: 'dispatched', to: 'executing', why: 'replay, to a server that honours keys only' },
+  { from: 'unknown', event: 'probed', to: 'unknown', why: 'a look at the server settled nothing' },
+  { from: 'unknown', event: 'attempt_ended', to: 'unknown', why: 'one attempt ended, another one is still open' },
+  { from: 'unknown', event: 'rescheduled', to: 'unknown', why: 'the planned step of recovery is not possible' },
 
   { from: 'not_executed', event: 'accepted', to: 'accepted', why: 'reopened: same key, next epoch' },
   { from: 'not_executed', event: 'dispatched', to: 'executing', why: 'reopened with its intent: same key, next epoch' },

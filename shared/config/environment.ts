@@ -18,6 +18,7 @@ export type Environment = {
   readonly internalToken: string | undefined
   /** Seals sessions, keys commitments; the same on every process. */
   readonly secret: string | undefined
+  readonly olderSecrets: readonly string[]
   /** Where brokers reach this front or this broker, and where fronts reach brokers. */
   readonly frontUrl: string | undefined
   readonly brokerUrl: string | undefined
@@ -90,6 +91,12 @@ export const variables: readonly Variable[] = [
     default: undefined,
     description:
       'Seals the sessions of legacy clients and keys the commitments in the history: at least 32 printable characters, the same on every process. A cluster needs it; a single node makes one and keeps it in `secret` in the data folder.',
+  },
+  {
+    name: 'HOLDFAST_OLDER_SECRETS',
+    default: undefined,
+    description:
+      'Secrets that were in use before, separated by commas: what was sealed with them until calls are settled can still be read. A single node has them in `secret` in the data folder, on the lines below the first.',
   },
   {
     name: 'HOLDFAST_FRONT_URL',
@@ -200,6 +207,7 @@ export function inspectEnvironment(env: Variables): { environment: Environment; 
     devKey: secretOf(env, 'HOLDFAST_DEV_KEY', 8, report),
     internalToken: secretOf(env, 'HOLDFAST_INTERNAL_TOKEN', 16, report),
     secret: secretOf(env, 'HOLDFAST_SECRET', 32, report),
+    olderSecrets: (env.HOLDFAST_OLDER_SECRETS ?? '').split(',').filter(secret => secret !== ''),
     frontUrl: baseUrlsOf(env, 'HOLDFAST_FRONT_URL', report)?.[0],
     brokerUrl: baseUrlsOf(env, 'HOLDFAST_BROKER_URL', report)?.[0],
     brokerUrls: baseUrlsOf(env, 'HOLDFAST_BROKER_URLS', report),

@@ -6,6 +6,7 @@ import canonicalize from 'canonicalize'
 import { ConfigError } from '../errors.ts'
 import type { Variables } from './environment.ts'
 import { type Ambiguous, compileAmbiguous } from './expression.ts'
+import { type ArgumentsFor, compileLanded, compileProbeArguments, type Landed } from './probe-expression.ts'
 import { readYaml, type YamlFile } from './places.ts'
 import { explain, type Problem } from './problems.ts'
 import { referenceProblems } from './references.ts'
@@ -20,6 +21,11 @@ export type Config = Settings & {
   readonly folder: string
   /** Compiled CEL by its source. */
   readonly expressions: ReadonlyMap<string, Ambiguous>
+  /** Compiled CEL of probes, by their source. */
+  readonly probes: {
+    readonly arguments: ReadonlyMap<string, ArgumentsFor>
+    readonly landed: ReadonlyMap<string, Landed>
+  }
 }
 
 export type LoadInput = {
@@ -55,6 +61,7 @@ export function loadConfig({ path = 'holdfast.yaml', text = readText(path), env,
     path,
     folder: dirname(resolve(path)),
     expressions: expressionsOf(parsed.data),
+    probes: probesOf(parsed.data),
   }
 }
 
@@ -102,9 +109,32 @@ const versionOf = (settings: Settings): string =>
     .digest('hex')
     .slice(0, 12)
 
+const toolsIn = (settings: Settings) =>
+  Object.values(settings.servers).flatMap(server => [server.defaults, ...Object.values(server.tools)])
+
+function probesOf(settings: Settings): Config['probes'] {
+  const probes = toolsIn(settings).flatMap(tool => tool.recover?.probe ?? [])
+  const compiled = <Run>(sources: readonly string[], compile: (source: string) => { run: Run } | { problem: string }) =>
+    new Map(
+      sources.flatMap(source => {
+        const result = compile(source)
+        return 'run' in result ? [[source, result.run] as const] : []
+      }),
+    )
+  return {
+    arguments: compiled(
+      probes.map(({ arguments: source }) => source),
+      compileProbeArguments,
+    ),
+    landed: compiled(
+      probes.map(({ landed }) => landed),
+      compileLanded,
+    ),
+  }
+}
+
 function expressionsOf(settings: Settings): Map<string, Ambiguous> {
-  const tools = Object.values(settings.servers).flatMap(server => [server.defaults, ...Object.values(server.tools)])
-  const sources = tools.flatMap(tool => tool.ambiguousWhen ?? [])
+  const sources = toolsIn(settings).flatMap(tool => tool.ambiguousWhen ?? [])
   return new Map(
     sources.flatMap(source => {
       const compiled = compileAmbiguous(source)

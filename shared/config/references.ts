@@ -5,11 +5,9 @@
 import { suggestion } from './nearest.ts'
 import { expand, type PlaceholderValues, placeholderProblems } from './placeholders.ts'
 import type { Problem } from './problems.ts'
+import { recoverProblems } from './recover-problems.ts'
+import { badName, isRecord, type Named, namedIn, type Path, type Text, textsIn, wrong } from './raw.ts'
 import { nameRules, reservedServers } from './schema.ts'
-
-type Path = readonly PropertyKey[]
-type Named = { readonly name: string; readonly path: Path; readonly settings: Record<string, unknown> }
-type Text = { readonly text: string; readonly path: Path }
 
 /** @param value the parsed file @param values what placeholders stand for */
 export function referenceProblems(value: unknown, values: PlaceholderValues): Problem[] {
@@ -24,6 +22,7 @@ export function referenceProblems(value: unknown, values: PlaceholderValues): Pr
     ...[...roles, ...agents].flatMap(entry => plainNameProblems(entry.name, entry.path)),
     ...servers.flatMap(server => transportProblems(server, values)),
     ...servers.flatMap(auditProblems),
+    ...servers.flatMap(recoverProblems),
     ...roles.flatMap(role => globProblems(role, servers)),
     ...agents.flatMap(agent => roleProblems(agent, roles)),
     ...formerlyProblems(servers, 'server'),
@@ -143,36 +142,3 @@ const keyspaceProblems = ({ path, settings }: Named): Problem[] =>
   settings.keyspace !== undefined && settings.formerly !== undefined
     ? [wrong([...path, 'formerly'], 'and `keyspace` both say where the keys are (keep one)')]
     : []
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-function namedIn(value: unknown, list: string): Named[] {
-  const entries = isRecord(value) ? value[list] : undefined
-  if (!isRecord(entries)) return []
-  return Object.entries(entries).map(([name, settings]) => ({
-    name,
-    path: [list, name],
-    settings: isRecord(settings) ? settings : {},
-  }))
-}
-
-/** The texts of a setting: itself, or the entries of the list or mapping it is. */
-function textsIn(settings: Record<string, unknown>, path: Path, setting: string): Text[] {
-  const value = settings[setting]
-  const at = [...path, setting]
-  if (typeof value === 'string') return [{ text: value, path: at }]
-  if (Array.isArray(value))
-    return value.flatMap((text, index) => (typeof text === 'string' ? [{ text, path: [...at, index] }] : []))
-  if (!isRecord(value)) return []
-  return Object.entries(value).flatMap(([name, text]) =>
-    typeof text === 'string' ? [{ text, path: [...at, name] }] : [],
-  )
-}
-
-const wrong = (path: Path, words: string, name = String(path.at(-1))): Problem => ({
-  path,
-  at: 'value',
-  message: `\`${name}\` ${words}`,
-})
-const badName = (path: Path, message: string): Problem => ({ path, at: 'key', message })

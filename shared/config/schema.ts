@@ -5,6 +5,7 @@
  */
 import { z } from 'zod'
 import { compileAmbiguous } from './expression.ts'
+import { compileLanded, compileProbeArguments } from './probe-expression.ts'
 import { parseDuration, parseSize } from './units.ts'
 
 /** What a name may look like, and how that is said. */
@@ -82,6 +83,96 @@ const globs = (what: string) =>
     .meta({ kind: 'list of server:tool' })
     .describe(what)
 
+/** What a tool with `recover` has where it does not say otherwise. */
+export const recoveryDefaults = { keeps: '24h', every: '30s', attempts: 8, time: '1h' } as const
+
+const probeExpression = (compile: (source: string) => object, what: string) =>
+  text
+    .superRefine((source, context) => {
+      const compiled = compile(source)
+      if ('problem' in compiled)
+        context.addIssue(`is not a usable CEL expression: ${String(compiled.problem)} (correct it)`)
+    })
+    .meta({ kind: 'CEL expression' })
+    .describe(what)
+
+const replay = z
+  .strictObject(
+    {
+      meta: text.optional().describe('Name in `_meta` under which the server takes the key.'),
+      argument: argumentPath
+        .optional()
+        .describe('Argument of the tool, or a path into it with dots. A value that the caller sets there stays.'),
+      header: text.optional().describe('HTTP header, for a server with `url`.'),
+    },
+    { error: 'must be a mapping (write { meta: example.com/idempotency-key })' },
+  )
+  .superRefine((value, context) => {
+    if (Object.values(value).filter(place => place !== undefined).length !== 1)
+      context.addIssue('must say one place for the key (write one of `meta`, `argument` and `header`)')
+  })
+
+const probe = z.strictObject({
+  tool: text.describe('A tool of the same server that changes nothing: to name it here is to declare it a read.'),
+  arguments: probeExpression(
+    compileProbeArguments,
+    'Its arguments: a map, from `call` (`key`, `reference`, `callId`, `server`, `tool`, `agent`, `firstSeenAt`, `dispatchedAt`) and `arguments` (as the server got them).',
+  ),
+  landed: probeExpression(
+    compileLanded,
+    'Whether the change is there, from `call`, `arguments` and `result`, the answer of the probe. What cannot be evaluated says nothing.',
+  ),
+  consistent: z
+    .boolean({ error: 'must be true or false' })
+    .prefault(false)
+    .describe(
+      'Whether the server finds every change that it has carried out at once. Then two looks that do not find it close the key as `not_executed`; otherwise it stays `unknown`.',
+    ),
+  inject: argumentPath
+    .optional()
+    .describe(
+      'Argument, or path into it, of the call itself that gets `call.reference`, so that the probe can look for it (a memo or reference). Where the caller has set it, it stays, and that call is not probed.',
+    ),
+  after: duration('10ms', '7d')
+    .optional()
+    .describe(
+      "The quiet time before the first look, and after our last request ended. At least, and by default, the tool's `timeout`.",
+    ),
+  every: duration('10ms', '1d')
+    .prefault(recoveryDefaults.every)
+    .describe('The pause between the first two looks. It doubles, up to an hour.'),
+})
+
+const budget = z.strictObject({
+  attempts: count(1, 100).prefault(recoveryDefaults.attempts).describe('Most replays, and most looks.'),
+  time: duration('10ms', '90d')
+    .prefault(recoveryDefaults.time)
+    .describe('How long a next step is planned, from the moment the outcome became `unknown`.'),
+})
+
+const recover = z
+  .strictObject(
+    {
+      replay: replay
+        .optional()
+        .describe(
+          'The server honours keys: the request may be sent to it again. Every attempt, the first too, carries the same key, made by Holdfast.',
+        ),
+      keeps: duration('1s', '3650d')
+        .optional()
+        .describe(
+          `For \`replay\`: how long the server remembers a key, from the first request. Later nothing is sent again. Default \`${recoveryDefaults.keeps}\`.`,
+        ),
+      probe: probe.optional().describe('A read that shows whether the change is there.'),
+      budget: budget.prefault({}).describe('When Holdfast stops finding out by itself.'),
+    },
+    { error: 'must be a mapping with `replay`, `probe` or both' },
+  )
+  .superRefine((value, context) => {
+    if (value.replay === undefined && value.probe === undefined)
+      context.addIssue('has neither `replay` nor `probe` (add one)')
+  })
+
 /** Settings of one tool, and of `defaults` for all tools of a server. */
 const tool = z.strictObject({
   effect: z
@@ -122,15 +213,11 @@ const tool = z.strictObject({
     .optional()
     .meta({ kind: '{ argument: name or path }' })
     .describe('Where the idempotency key stands when it is one of the arguments of the tool itself.'),
-  recover: z
-    .any()
-    .refine(
-      value => value === undefined,
-      'cannot be used: this version does not settle unknowns by itself (remove it; only a late answer settles them)',
-    )
+  recover: recover
     .optional()
-    .meta({ kind: 'refused' })
-    .describe('Not in this version: a configuration that asks for it is refused rather than half obeyed.'),
+    .describe(
+      'What is done by itself about an outcome that is `unknown`; see below. Without it a late answer settles it, or a person.',
+    ),
 })
 
 const mappingOf = <Value extends z.ZodType>(what: string, value: Value) =>
@@ -200,6 +287,12 @@ const server = z.strictObject({
 const role = z.strictObject({
   allow: globs('Tools that agents of this role may call. What no role allows is denied.'),
   deny: globs('Tools they may not call. One deny in any role of an agent wins over every allow.'),
+  resolve: z
+    .boolean({ error: 'must be true or false' })
+    .prefault(false)
+    .describe(
+      "Whether they may see the tenant's unknowns, of every agent, and settle them (`holdfast unknowns`, `holdfast resolve`).",
+    ),
 })
 
 const agent = z.strictObject({
@@ -263,6 +356,7 @@ export const settingsSchema = z.strictObject(
 /** The settings as loaded: defaults filled in, durations in milliseconds, sizes in bytes, placeholders as written. */
 export type Settings = z.output<typeof settingsSchema>
 export type ServerConfig = z.output<typeof server>
+export type RecoverConfig = z.output<typeof recover>
 export type ToolConfig = z.output<typeof tool>
 export type RoleConfig = z.output<typeof role>
 export type AgentConfig = z.output<typeof agent>

@@ -4,7 +4,7 @@ import type { Effect } from '../call/effect.ts'
 import type { Ambiguous } from './expression.ts'
 import type { Config } from './load.ts'
 import { expand, expandData, type PlaceholderValues } from './placeholders.ts'
-import { toolDefaults } from './schema.ts'
+import { type RecoverConfig, recoveryDefaults, toolDefaults } from './schema.ts'
 import { parseDuration } from './units.ts'
 
 export type ToolSettings = {
@@ -19,6 +19,7 @@ export type ToolSettings = {
   /** Argument, or path into it with dots, that names the change. */
   readonly key: { readonly argument: string } | undefined
   readonly ambiguous: Ambiguous | undefined
+  readonly recover: RecoverConfig | undefined
 }
 
 const defaultRetentionMs = parseDuration(toolDefaults.retention) ?? 0
@@ -41,7 +42,43 @@ export function toolSettings(config: Config, server: string, tool: string): Tool
     audit: settings.audit ?? toolDefaults.audit,
     key: settings.key,
     ambiguous: settings.ambiguousWhen === undefined ? undefined : config.expressions.get(settings.ambiguousWhen),
+    recover: settings.recover,
   }
+}
+
+/** What a tool's `recover` says, in milliseconds and with every default; undefined for a tool without one. */
+export function recoverySettings(config: Config, server: string, tool: string) {
+  const { recover, timeoutMs, lateWindowMs } = toolSettings(config, server, tool)
+  if (recover === undefined) return undefined
+  const { replay, keeps, probe, budget } = recover
+  return {
+    timeoutMs,
+    lateWindowMs,
+    attempts: budget.attempts,
+    timeMs: budget.time,
+    carrier: replay && carrierOf(replay),
+    replay: replay && { keepsMs: keeps ?? parseDuration(recoveryDefaults.keeps) ?? 0, pauseMs: replayPauseMs },
+    inject: probe?.inject,
+    probe: probe && { afterMs: probe.after ?? timeoutMs, everyMs: probe.every, consistent: probe.consistent },
+    look: probe && {
+      tool: probe.tool,
+      timeoutMs: toolSettings(config, server, probe.tool).timeoutMs,
+      argumentsFor: config.probes.arguments.get(probe.arguments) ?? unusable,
+      landed: config.probes.landed.get(probe.landed) ?? unusable,
+    },
+  }
+}
+/** Long enough for a server that was just started again to be there. */
+const replayPauseMs = 1_000
+
+export type RecoverySettings = NonNullable<ReturnType<typeof recoverySettings>>
+
+const unusable = () => ({ problem: 'the expression could not be compiled' })
+
+/** The schema lets exactly one through. */
+function carrierOf({ meta, argument, header }: NonNullable<RecoverConfig['replay']>) {
+  if (meta !== undefined) return { meta }
+  return argument === undefined ? { header: header ?? '' } : { argument }
 }
 
 /** The longest any configured tool may take: who stops in order waits at least that long. */
@@ -97,6 +134,8 @@ export type AgentSettings = {
   /** The host program names changes; the model does not see `idempotency_key`. */
   readonly hostNamesKeys: boolean
   readonly readHistory: boolean
+  /** May see and settle the unknowns of the whole tenant. */
+  readonly mayResolve: boolean
 }
 
 export function agentSettings(config: Config, agent: string): AgentSettings | undefined {
@@ -109,6 +148,7 @@ export function agentSettings(config: Config, agent: string): AgentSettings | un
     roles: settings.roles,
     hostNamesKeys: settings.keys === 'host',
     readHistory: settings.readHistory,
+    mayResolve: settings.roles.some(role => own(config.roles, role)?.resolve === true),
   }
 }
 

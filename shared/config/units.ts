@@ -14,3 +14,9 @@ export function parseSize(text: string): number | undefined {
   const match = /^(\d{1,9})(B|KiB|MiB|GiB)$/.exec(text)
   return match ? Number(match[1]) * bytesPer[match[2] as keyof typeof bytesPer] : undefined
 }
+
+/** The longest unit that gives a whole number: 86400000 is `1d`, 90000 is `90s`. */
+export function formatDuration(ms: number): string {
+  const fits = Object.entries(millisecondsPer).findLast(([, size]) => ms >= size && ms % size === 0)
+  return fits === undefined ? `${ms}ms` : `${ms / fits[1]}${fits[0]}`
+}

@@ -29,7 +29,12 @@ export const eventTypes = {
   'call.replayed': 'A repeated call was given the recorded outcome.',
   'call.attached': 'A repeated call waited for the running one.',
   'call.conflicted': 'A call was refused: same key for another change, or the same change under another key.',
+  // recovery of an unknown (stream = operation)
+  'call.probed': 'The server was asked by the declared probe, and that settled nothing.',
+  'call.attempt_ended': 'One attempt ended while another one of the same key was still open.',
+  'call.rescheduled': 'The planned step of recovery turned out to be impossible.',
   // questions and evidence
+  'call.resolved': 'A person settled an unknown, with a reason. The outcome itself is the event before.',
   'call.answered_late': 'An answer came after the outcome was recorded as unknown, or after it was settled.',
   'call.outcome_queried':
     'Somebody asked for an outcome that was not on record; the question went through the journal.',
@@ -103,6 +108,12 @@ export type HoldfastEvent = {
   readonly isError?: boolean | undefined
   readonly resultBytes?: number | undefined
   readonly durationMs?: number | undefined
+  /** What a look at the server said of a change whose outcome is unknown. */
+  readonly look?: string | undefined
+  /** What recovery has done by now, and what it does next. */
+  readonly recovery?: Readonly<Record<string, string | number>> | undefined
+  /** Who settled an unknown. */
+  readonly resolvedBy?: string | undefined
 
   // causality
   readonly epoch?: number | undefined

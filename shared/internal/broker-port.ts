@@ -1,6 +1,12 @@
 /** `BrokerPort` over HTTP: what a broker serves, and a front's way to whichever broker answers. */
 import { z } from 'zod'
-import type { BrokerPort } from '../call/broker-port.ts'
+import {
+  type BrokerPort,
+  type Resolution,
+  resolutions,
+  type Resolved,
+  type UnknownRecord,
+} from '../call/broker-port.ts'
 import { UnavailableError } from '../errors.ts'
 import type { InternalClient } from './client.ts'
 import { route, type Routes } from './server.ts'
@@ -10,6 +16,8 @@ const paths = {
   outcome: '/internal/outcome',
   report: '/internal/report',
   caughtUp: '/internal/caught-up',
+  unknowns: '/internal/unknowns',
+  resolve: '/internal/resolve',
 } as const
 
 const viewer = z.object({ tenant: z.string(), keyspace: z.string() })
@@ -26,8 +34,35 @@ const reportQuery = z.object({
 })
 const caughtUpQuery = z.object({ withinMs: z.number().nonnegative() })
 
+const unknownsQuery = z.object({
+  tenant: z.string(),
+  server: z.string().optional(),
+  after: z.string().optional(),
+  limit: z.int().positive(),
+})
+const resolution = z.object({
+  id: z.string(),
+  tenant: z.string(),
+  callId: z.string(),
+  as: z.enum(resolutions),
+  reason: z.string(),
+  by: z.looseObject({ agent: z.string() }),
+})
+
 const outcomeAnswer = z.object({ record: record.optional() })
 const reportAnswer = z.object({ records: z.array(record) })
+const unknownsAnswer = z.object({
+  unknowns: z.array(
+    z.object({
+      record,
+      evidence: z.array(z.object({ kind: z.string(), says: z.string(), raw: z.string().optional(), at: z.number() })),
+    }),
+  ),
+})
+const resolved = z.discriminatedUnion('kind', [
+  z.object({ kind: z.enum(['resolved', 'not_unknown']), record }),
+  z.object({ kind: z.literal('no_such_call') }),
+]) as unknown as z.ZodType<Resolved>
 const caughtUpAnswer = z.object({ caughtUp: z.boolean() })
 
 export const brokerRoutes = (port: BrokerPort): Routes => ({
@@ -36,6 +71,8 @@ export const brokerRoutes = (port: BrokerPort): Routes => ({
     // A report says how calls ended, not what was answered: hundreds of results would not fit into one body.
     records: (await port.report(query)).map(record => ({ ...record, answer: undefined })),
   })),
+  [paths.unknowns]: route(unknownsQuery, async query => ({ unknowns: await port.unknowns(query) })),
+  [paths.resolve]: route(resolution, given => port.resolve(given as Resolution)),
   [paths.caughtUp]: route(caughtUpQuery, async ({ withinMs }) => ({ caughtUp: await port.caughtUp(withinMs) })),
 })
 
@@ -97,6 +134,10 @@ export function brokerClient(
   return {
     outcome: async query => (await ask(paths.outcome, query, outcomeAnswer)).record,
     report: async query => (await ask(paths.report, query, reportAnswer)).records,
+    // `raw` is absent where there is none, which is what the port says too.
+    unknowns: async query => (await ask(paths.unknowns, query, unknownsAnswer)).unknowns as UnknownRecord[],
+    // Put to the next broker like a question: the word has an id, so it is given once.
+    resolve: given => ask(paths.resolve, given, resolved),
     caughtUp,
     ping: async () => void (await caughtUp(0)),
   }

@@ -12,12 +12,14 @@ export type Identity = {
   readonly keyspace: string
   readonly roles: readonly string[]
   readonly readHistory: boolean
+  /** May see and settle the unknowns of the whole tenant. */
+  readonly mayResolve: boolean
 }
 
 export type Authenticate = (secret: string) => Promise<Identity | undefined>
 
 /** What the configuration says of an agent. */
-export type AgentEntry = Pick<Identity, 'tenant' | 'keyspace' | 'roles' | 'readHistory'>
+export type AgentEntry = Pick<Identity, 'tenant' | 'keyspace' | 'roles' | 'readHistory' | 'mayResolve'>
 
 export type AuthenticatorDeps = {
   readonly pool: Queryable
@@ -74,7 +76,9 @@ export function createAuthenticator({
   return async secret => {
     const hash = hashKey(secret)
     if (devHash !== undefined && isSame(hash, devHash)) {
-      return identityOf(agentSettings('dev'), { agent: 'dev', keyId: 'dev', hash })
+      // Whoever holds the key of the data folder is the operator.
+      const entry = agentSettings('dev')
+      return identityOf(entry && { ...entry, mayResolve: true }, { agent: 'dev', keyId: 'dev', hash })
     }
     const keyId = keyIdOf(secret)
     if (keyId === undefined) return undefined
@@ -102,8 +106,8 @@ function identityOf(
   { agent, keyId, hash }: LookUp & { agent: string },
 ): Identity | undefined {
   if (!entry) return undefined
-  const { tenant, keyspace, roles, readHistory } = entry
-  return { keyId, credential: credentialOf(hash), agent, tenant, keyspace, roles, readHistory }
+  const { tenant, keyspace, roles, readHistory, mayResolve } = entry
+  return { keyId, credential: credentialOf(hash), agent, tenant, keyspace, roles, readHistory, mayResolve }
 }
 
 /** In a time that says nothing about where two hashes differ. */

@@ -129,7 +129,11 @@ const exchangeInput = (request: DispatchRequest, server: UpstreamServer | undefi
 
 async function send(upstream: Upstream, exchange: Exchange, request: DispatchRequest): Promise<void> {
   const connection = await upstream.pool.connectionFor(request.caller)
-  const headers = { ...(await headersFor(upstream, connection, request)), ...traceHeaders(upstream, request) }
+  const headers = {
+    ...request.headers,
+    ...(await headersFor(upstream, connection, request)),
+    ...traceHeaders(upstream, request),
+  }
   if (!exchange.isSettled()) await connection.dispatch(exchange, request, headers)
 }
 

@@ -41,6 +41,8 @@ export type DispatchRequest = {
   readonly argumentsJson: string
   /** `_meta` to pass on (trace context and so on). Protocol version and client identity are Holdfast's own. */
   readonly meta?: Readonly<Record<string, unknown>> | undefined
+  /** Sent with this HTTP request only; a stdio server never sees them. Names in lower case. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
   /** The next round after `input_required` (modern era). */
   readonly inputs?: { readonly requestState?: string | undefined; readonly inputResponses?: unknown } | undefined
   readonly caller: Caller

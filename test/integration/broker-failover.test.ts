@@ -273,7 +273,11 @@ test('nothing is claimed, moved or answered before the journal has been read bac
     await assert.rejects(advanceOperations(lab.pool as never, []), refused)
     await assert.rejects(readByCall(lab.pool as never, { callId: 'x', tenant: 'y', keyspace: 'z' }), refused)
     await assert.rejects(readByScope(lab.pool as never, '00'), refused)
-    const outcomes = createOutcomes({ db: lab.pool as never, journal: lab.journal })
+    const outcomes = createOutcomes({
+      db: lab.pool as never,
+      journal: lab.journal,
+      resolve: () => assert.fail('nothing is settled here'),
+    })
     await assert.rejects(
       outcomes.outcome({ viewer: { tenant: 'tenant', keyspace: 'agent' }, by: 'call', callId: kept.callId }),
       refused,

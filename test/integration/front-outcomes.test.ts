@@ -94,7 +94,7 @@ test('an unknown that a late answer settles is reported as settled to who waits'
   lab.behave('late')
   const call = post(write('doubt'))
   await lab.waitForCall()
-  broker.apply('doubt', { type: 'time_out', at: Date.now(), epoch: 1, round: 1 })
+  broker.apply('doubt', { type: 'time_out', at: Date.now(), epoch: 1, round: 1, attempt: 1 })
   assert.equal(outcomeOf(await resultOf(await call)).state, 'unknown')
   const waiting = get('/v1/outcomes/lab/doubt?waitMs=50000')
   lab.release()

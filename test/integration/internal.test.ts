@@ -64,8 +64,12 @@ const query = { viewer, by: 'key', server: 's', key: 'key-1' } as const
 const answering = (record: OutcomeRecord | undefined): BrokerPort => ({
   outcome: async () => record,
   report: async () => (record === undefined ? [] : [record]),
+  unknowns: async () => (record === undefined ? [] : [{ record, evidence: [evidence] }]),
+  resolve: async ({ callId }) =>
+    record === undefined || callId === 'another' ? { kind: 'no_such_call' } : { kind: 'resolved', record },
   caughtUp: async () => true,
 })
+const evidence = { kind: 'probe', says: 'the change is not there', raw: '{"a":1.0}', at: 5 }
 
 const portOf = ({ url }: Listener) => Number(new URL(url).port)
 
@@ -92,6 +96,24 @@ test('a record arrives byte for byte, whatever the upstream answered', async () 
     }),
     { numRuns: 200 },
   )
+  await client.close()
+  await listener.close()
+})
+
+test('unknowns and a person’s word about one travel whole', async () => {
+  const client = internalClient({ token, maxBytes })
+  const record = recordWith('{"big":12345678901234567890}')
+  const listener = await serve(brokerRoutes(answering(record)))
+  const broker = brokerClient({ client }, [listener.url])
+  // What is absent does not travel.
+  const sent = JSON.parse(JSON.stringify(record)) as OutcomeRecord
+  assert.deepEqual(await broker.unknowns({ tenant: 't', limit: 10 }), [{ record: sent, evidence: [evidence] }])
+  const word = { id: 'w', tenant: 't', as: 'succeeded', reason: 'seen', by: { agent: 'anna' } } as const
+  assert.deepEqual(await broker.resolve({ ...word, callId: 'c' }), {
+    kind: 'resolved',
+    record: sent,
+  })
+  assert.deepEqual(await broker.resolve({ ...word, callId: 'another' }), { kind: 'no_such_call' })
   await client.close()
   await listener.close()
 })

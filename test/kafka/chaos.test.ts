@@ -4,7 +4,7 @@
  * and taken away. Afterwards the server's own ledger, what each agent was told, the database, the journal and the history
  * are held against each other.
  *
- *   HOLDFAST_CHAOS_WRITES   how many (default 20,000)      HOLDFAST_CHAOS_SEED   repeats the order of the kills
+ *   HOLDFAST_CHAOS_WRITES   how many (`npm run test:chaos`: 20,000)   HOLDFAST_CHAOS_SEED   repeats the order of the kills
  */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
@@ -22,7 +22,7 @@ import { eventually } from '../helpers/node.ts'
 import { silent } from '../helpers/silent.ts'
 import { type Lab, startLab } from '../helpers/upstream/lab.ts'
 
-const writes = Number(process.env['HOLDFAST_CHAOS_WRITES'] ?? 20_000)
+const writes = Number(process.env['HOLDFAST_CHAOS_WRITES'] ?? 2_000)
 const seed = Number(process.env['HOLDFAST_CHAOS_SEED'] ?? Date.now() % 1_000_000_007)
 const agents = 64
 /** Far more than it takes: a test that hangs says so. */

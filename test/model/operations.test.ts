@@ -40,6 +40,15 @@ test('no order of calls, crashes, pauses, redeliveries and late answers breaks a
 const expected = [
   ...['accepted', 'approval_requested', 'dispatched', 'input_required', 'succeeded', 'failed', 'not_executed', 'lost'],
   ...[
+    'probed',
+    'attempt_ended',
+    'rescheduled',
+    'replay',
+    'evidence probe',
+    'evidence upstream_replay',
+    'closed by a look',
+  ],
+  ...[
     'epoch 2',
     'round 2',
     'evidence late_answer',
@@ -57,6 +66,8 @@ function* summary({ store }: Model): Generator<string> {
       yield event.type
       if ('code' in event) yield event.code
       if ('evidence' in event) yield `evidence ${event.evidence}`
+      if (event.type === 'dispatched' && event.recovery) yield 'replay'
+      if (event.type === 'not_executed' && event.evidence === 'probe') yield 'closed by a look'
     }
     if (operation.epoch > 1) yield 'epoch 2'
     if (operation.round > 1) yield 'round 2'
@@ -100,6 +111,14 @@ test('the model catches a broker that sends before its intent is durable', () =>
 
 test('the model catches a broker that takes up its own row without a second look', () => {
   assert.match(caught({ takeUp: true }), /^I1:/)
+})
+
+test('the model catches a broker that sends again to a server that honours no keys', () => {
+  assert.match(caught({ honours: true }), /^I1:/)
+})
+
+test('the model catches a look that is believed while a request may still take effect', () => {
+  assert.match(caught({ early: true }), /^I[34]:/)
 })
 
 test('the model catches a replay that is not byte for byte', () => {

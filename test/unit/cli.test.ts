@@ -20,7 +20,7 @@ test('every command explains itself', async () => {
   const overview = await runCli(['--help'], { cwd })
   assert.equal(overview.exit, 0)
   const names = [...overview.out.matchAll(/^ {2}([\w-]+) /gm)].map(match => match[1] ?? '')
-  assert.deepEqual(names, ['check', 'tools', 'outcome', 'report', 'keys', 'sql', 'crash-test'])
+  assert.deepEqual(names, ['check', 'tools', 'outcome', 'report', 'unknowns', 'resolve', 'keys', 'sql', 'crash-test'])
   for (const name of names) {
     const { exit, out, err } = await runCli([name, '--help'], { cwd })
     assert.equal(exit, 0)
@@ -40,6 +40,10 @@ test('a misused command exits 2 with one sentence and its usage, and runs nothin
     [['outcome', 'pay', 'k', '--call', 'c'], /^Name a server and a key/],
     [['outcome', 'pay', 'k', '--wait', '51s'], /^--wait must be/],
     [['report', '--since', 'yesterday'], /^--since must be/],
+    [['unknowns', 'pay'], /^unknowns takes no arguments/],
+    [['resolve', '--as', 'failed'], /^Name one call/],
+    [['resolve', 'c', '--as', 'done'], /^--as must be one of succeeded, failed, not_executed/],
+    [['resolve', 'c', '--as', 'failed'], /^Say with --reason/],
     [['sql'], /^Give one query/],
     [['sql', '-'], /^Give one query/],
     [['keys'], /^Say create, list or revoke/],
@@ -138,7 +142,10 @@ test('the key of the node here is not sent to another address', async () => {
   const data = join(cwd, 'elsewhere')
   mkdirSync(data)
   writeFileSync(join(data, 'ready.json'), JSON.stringify({ outcomes: 'http://127.0.0.1:1/v1', key: 'k' }))
-  const { exit, err } = await runCli(['report', '--url', 'http://127.0.0.1:1'], { cwd, env: { HOLDFAST_DATA: data } })
+  const { exit, err } = await runCli(['report', '--url', 'http://127.0.0.1:1'], {
+    cwd,
+    env: { HOLDFAST_DATA: data },
+  })
   assert.equal(exit, 1)
   assert.match(err, /^No API key is given/)
 })

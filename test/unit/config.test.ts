@@ -5,7 +5,15 @@ import { join } from 'node:path'
 import test from 'node:test'
 import { findConfig, type LoadInput, loadConfig } from '../../shared/config/load.ts'
 import { checkRenames } from '../../shared/config/renames.ts'
-import { agentSettings, scopeName, serverAddresses, serverOfScope, toolSettings } from '../../shared/config/settings.ts'
+import { compileProbeArguments } from '../../shared/config/probe-expression.ts'
+import {
+  agentSettings,
+  scopeName,
+  serverAddresses,
+  serverOfScope,
+  toolSettings,
+  recoverySettings,
+} from '../../shared/config/settings.ts'
 import { ConfigError } from '../../shared/errors.ts'
 
 const load = (text: string, more: Partial<LoadInput> = {}) => loadConfig({ text, env: {}, ...more })
@@ -58,6 +66,11 @@ limits: { bodyBytes: 4 MB, wait: 51s }
 })
 
 /** One mistake each, and the words that must name it. */
+const recovering = (recover: string, server = 'url: "http://h"') =>
+  `servers:\n  a: { ${server}, tools: { t: { recover: ${recover} }, w: { effect: write } } }`
+const probe = (fields = 'tool: find', args = '\'{"a": call.key}\'', landed = "'size(result.items) > 0'") =>
+  `{ ${fields}, arguments: ${args}, landed: ${landed} }`
+
 const mistakes: ReadonlyArray<[text: string, words: string]> = [
   ['', 'holdfast.yaml:1:1: the configuration must be a mapping'],
   ['just text', '1:1: the configuration must be a mapping'],
@@ -87,9 +100,25 @@ const mistakes: ReadonlyArray<[text: string, words: string]> = [
   [`${small}agents: { a: { formerly: c, keyspace: d } }`, 'both say where the keys are'],
   ['servers:\n  a: { url: "http://h", formerly: b }\n  b: { url: "http://h" }', 'which is still a server here'],
   ['servers:\n  a: { url: "http://h", timeout: 25h }', '`timeout` is 25h (it may be 10ms to 24h)'],
+  [recovering('{}'), 'has neither `replay` nor `probe`'],
+  [recovering('{ replay: {} }'), 'must say one place for the key'],
+  [recovering('{ replay: { meta: a/b, header: X-Key } }'), 'must say one place for the key'],
+  [recovering('{ replay: { meta: a/b }, keeps: 20s }'), 'is not longer than the time-out of the tool'],
+  [recovering('{ replay: { header: Authorization } }'), 'names a header that means something else'],
+  [recovering('{ replay: { header: "a b" } }'), 'is not a header name'],
+  [recovering('{ replay: { meta: dev.holdfast/key } }'), 'names a field that means something else'],
+  [recovering('{ replay: { header: Idempotency-Key } }', 'command: [x]'), 'needs a server with `url`'],
+  [recovering(`{ keeps: 1h, probe: ${probe()} }`), 'there is no `replay`'],
+  [recovering(`{ probe: ${probe('tool: t')} }`), 'is the tool itself'],
+  [recovering(`{ probe: ${probe('tool: w')} }`), 'is a write here'],
+  [recovering(`{ probe: ${probe('tool: find, after: 29s')} }`), 'is shorter than the time-out of the tool'],
+  [recovering(`{ probe: ${probe(undefined, "'size(call.key)'")} }`), 'it gives int, not a map'],
+  [recovering(`{ probe: ${probe(undefined, '\'{"a": answer}\'')} }`), 'Unknown variable: answer'],
+  [recovering(`{ probe: ${probe(undefined, undefined, "'size(result.items)'")} }`), 'it gives int, not true or false'],
+  [recovering(`{ probe: ${probe()}, budget: { attempts: 0 } }`), 'must be a whole number, 1 to 100'],
   [
-    'servers:\n  a: { url: "http://h", tools: { t: { recover: { probe: {} } } } }',
-    'this version does not settle unknowns by itself',
+    'servers:\n  a: { url: "http://h", tools: { t: { effect: read, recover: { replay: { meta: a/b } } } } }',
+    'belongs to a write',
   ],
   [
     'servers:\n  a: { url: "http://h", tools: { t: { effect: write, audit: best-effort } } }',
@@ -139,6 +168,7 @@ test('defaults are filled in, a tool wins over its server, and unknown tools hav
     twins: 'allow',
     audit: 'required',
     ambiguous: undefined,
+    recover: undefined,
   } as const
   assert.deepEqual(toolSettings(config, 'pay', 'transfer'), {
     ...shared,
@@ -202,6 +232,7 @@ test('an agent has its own keyspace unless it is told another, or had another na
     roles: [],
     hostNamesKeys: true,
     readHistory: false,
+    mayResolve: false,
   })
   assert.equal(agentSettings(config, 'toString'), undefined)
 })
@@ -244,4 +275,52 @@ test('HOLDFAST_CONFIG is taken first, then holdfast.yaml here, then the example,
   } finally {
     rmSync(folder, { recursive: true })
   }
+})
+
+/** As the design prints it, comments and all. */
+const asDesigned = `servers:
+  payments:
+    url: http://127.0.0.1:4001/mcp            # Streamable HTTP; or command: [npx, some-server, --flag]
+    headers: { Authorization: "Bearer \${env:PAYMENTS_TOKEN}" }   # resolved where used, never logged
+    sessions: agent                            # upstream sessions: agent | shared | conversation
+    concurrency: 16                            # calls in flight, per broker
+    queue: 256                                 # accepted calls waiting
+    timeout: 30s
+    tools:
+      transfer:
+        effect: write
+        retention: 30d
+        ambiguousWhen: 'result.content[0].text.contains("gateway timeout")'
+        recover:
+          replay: { meta: example.com/idempotency-key }   # upstream honours keys: re-send with a derived key
+          probe: { tool: find_transfer, arguments: '{"reference": call.key}', landed: 'size(result.structuredContent.items) > 0' }
+      get_balance: { effect: read }
+roles:
+  teller: { allow: ["payments:*"], deny: ["payments:close_account"] }
+agents:
+  support-bot: { roles: [teller] }
+`
+
+test('the configuration of the design loads as printed, and its recovery is understood', () => {
+  const config = loadConfig({ text: asDesigned, env: { PAYMENTS_TOKEN: 'x' } })
+  const recovery = recoverySettings(config, 'payments', 'transfer')
+  assert.deepEqual(recovery?.carrier, { meta: 'example.com/idempotency-key' })
+  assert.deepEqual(recovery?.replay, { keepsMs: 86_400_000, pauseMs: 1_000 })
+  assert.deepEqual(recovery?.probe, { afterMs: 30_000, everyMs: 30_000, consistent: false })
+  const about = { call: { key: 'k' }, arguments: {} }
+  assert.deepEqual(recovery?.look?.argumentsFor(about), { json: '{"reference":"k"}' })
+  assert.equal(recovery?.look?.landed(about, '{"structuredContent":{"items":[1]}}'), true)
+  assert.equal(recovery?.look?.landed(about, '{"structuredContent":{"items":[]}}'), false)
+  assert.match(JSON.stringify(recovery?.look?.landed(about, '{"content":[]}')), /problem/)
+  assert.equal(recoverySettings(config, 'payments', 'get_balance'), undefined)
+})
+
+test('arguments of a probe may be of several types, and whole numbers stay whole', () => {
+  const source = '{"name": arguments.name, "limit": 10, "exact": true, "rate": 1.5, "in": [1, 2]}'
+  const compiled = compileProbeArguments(source)
+  assert.ok('run' in compiled, JSON.stringify(compiled))
+  assert.deepEqual(compiled.run({ call: {}, arguments: { name: 'x' } }), {
+    json: '{"name":"x","limit":10,"exact":true,"rate":1.5,"in":[1,2]}',
+  })
+  assert.ok('problem' in compiled.run({ call: {}, arguments: {} }), 'a field that is missing is a problem')
 })

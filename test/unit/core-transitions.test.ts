@@ -15,8 +15,16 @@ import {
 import { evolve } from '../../shared/call/evolve.ts'
 import { requestStateHash } from '../../shared/call/fingerprint.ts'
 import { afterCall } from '../../shared/call/key.ts'
-import { isFinal, isSettled, type Operation, operationStates, twinStates } from '../../shared/call/operation.ts'
+import {
+  isBeingRecovered,
+  isFinal,
+  isSettled,
+  type Operation,
+  operationStates,
+  twinStates,
+} from '../../shared/call/operation.ts'
 import type { Verdict } from '../../shared/call/seen.ts'
+import type { Look, RecoveryPlan } from '../../shared/call/recovery.ts'
 import { target, transitions } from '../../shared/call/transitions.ts'
 
 const at = 1_000
@@ -38,10 +46,12 @@ const submit = (changes: Partial<Submit> = {}): Submit => ({
 })
 
 /** Applies commands one after the other, as a store would; every one has to move the operation. */
-const after = (...commands: Command[]): Operation => {
+const after = (...commands: Command[]): Operation => afterWith(undefined, ...commands)
+
+const afterWith = (plan: RecoveryPlan | undefined, ...commands: Command[]): Operation => {
   let operation: Operation | undefined
   for (const command of commands) {
-    const { event } = decide({ operation }, command)
+    const { event } = decide({ operation }, command, plan)
     assert.ok(event, `${command.type} moved nothing`)
     operation = evolve(operation, event)
   }
@@ -49,7 +59,13 @@ const after = (...commands: Command[]): Operation => {
 }
 
 const opened = submit({ callId: first, owner: 'o1' })
-const complete = (verdict: Verdict, round = 1, epoch = 1): Command => ({ type: 'complete', at, epoch, round, verdict })
+/** The attempts of these histories are one for each round and epoch. */
+const complete = (verdict: Verdict, round = 1, epoch = 1): Command => ({
+  type: 'complete',
+  at,
+  ...{ epoch, round, attempt: epoch + round - 1 },
+  verdict,
+})
 const asked = complete({ state: 'awaiting_input', requestState: 'q1' })
 const answered = submit({ inputs })
 const queued = { ...opened, slot: 'queue' as const }
@@ -60,7 +76,20 @@ const settle = (as: 'succeeded' | 'failed' | 'not_executed'): Command => ({
   as,
   evidence: 'person',
 })
-const timeOut: Command = { type: 'time_out', at, epoch: 1, round: 1 }
+const timeOut: Command = { type: 'time_out', at, epoch: 1, round: 1, attempt: 1 }
+const plan: RecoveryPlan = {
+  replay: { keepsMs: 86_400_000, pauseMs: 1_000 },
+  probe: { afterMs: 1, everyMs: 1, consistent: true },
+  attempts: 5,
+  timeMs: 86_400_000,
+  timeoutMs: 1,
+  lateWindowMs: 0,
+}
+const later = at + 60_000
+const replay: Command = { type: 'replay', at: later, owner: 'o2' }
+const probe = (look: Look): Command => ({ type: 'probe', at: later, began: later, look })
+/** A call was lost, and the step that comes first is a replay. */
+const lost = [opened, timeOut, { type: 'reschedule', at, without: ['probe'] }] as const satisfies readonly Command[]
 const approval = { ...opened, needsApproval: true }
 
 /** One operation for every state, and for every way to be in it that decides something. */
@@ -90,7 +119,15 @@ const operations: Record<string, Operation | undefined> = {
   'not executed, closed': after(opened, timeOut, settle('not_executed')),
   'not executed, refused': after(approval, { type: 'refuse', at }),
   unknown: after(opened, timeOut),
-  'unknown, round 2': after(opened, asked, answered, { type: 'time_out', at, epoch: 1, round: 2 }),
+  'unknown, round 2': after(opened, asked, answered, { type: 'time_out', at, epoch: 1, round: 2, attempt: 2 }),
+  'unknown, to be replayed': afterWith(plan, ...lost),
+  'unknown, looked once': afterWith(plan, opened, timeOut, probe('not_landed')),
+  'unknown, looked twice in vain': afterWith(plan, opened, timeOut, probe('neither'), probe('neither')),
+  'unknown, the replay failed': afterWith(plan, ...lost, replay, {
+    ...{ type: 'complete', at: later, epoch: 1, round: 1, attempt: 2 },
+    verdict: { state: 'failed', code: 'upstream_error' },
+  }),
+  'executing, replayed': afterWith(plan, ...lost, replay),
   'unknown, unanswered': after(opened, asked, { type: 'expire_input', at }),
 }
 
@@ -103,10 +140,11 @@ const verdicts: Verdict[] = [
   { state: 'awaiting_input', requestState: undefined },
 ]
 const attempts = [
-  { epoch: 1, round: 1 },
-  { epoch: 1, round: 2 },
-  { epoch: 2, round: 1 },
-  { epoch: 9, round: 9 },
+  { epoch: 1, round: 1, attempt: 1 },
+  { epoch: 1, round: 1, attempt: 2 },
+  { epoch: 1, round: 2, attempt: 2 },
+  { epoch: 2, round: 1, attempt: 2 },
+  { epoch: 9, round: 9, attempt: 9 },
 ]
 
 function* combinations(): Generator<Submit> {
@@ -151,6 +189,11 @@ function* commands(): Generator<Command> {
     for (const now of [at, dispatchBy]) yield { type: 'approve', at: now, owner: 'o1', slot }
   for (const as of ['succeeded', 'failed', 'not_executed'] as const)
     for (const evidence of ['person', 'probe', 'upstream_replay'] as const) yield { type: 'settle', at, as, evidence }
+  for (const owner of ['o1', 'o2']) for (const now of [at, later]) yield { type: 'replay', at: now, owner }
+  for (const look of ['landed', 'not_landed', 'neither'] as const)
+    for (const began of [at, later]) yield { type: 'probe', at: later, began, look }
+  for (const without of [['replay'], ['probe'], ['replay', 'probe']] as const)
+    yield { type: 'reschedule', at: later, without }
   for (const type of ['sweep', 'cancel', 'refuse', 'expire_input'] as const) yield { type, at }
   for (const questionLost of [false, true]) {
     yield { type: 'lose_record', at, questionLost }
@@ -164,6 +207,7 @@ type Step = {
   name: string
   operation: Operation | undefined
   command: Command
+  declared: RecoveryPlan | undefined
   decision: Decision
   next: Operation | undefined
 }
@@ -177,9 +221,11 @@ function* steps(): Generator<Step> {
   for (const [name, operation] of Object.entries(operations)) {
     for (const command of commands()) {
       for (const twin of command.type === 'submit' ? twins : [undefined]) {
-        const decision = decide({ operation, twin }, command)
-        const next = decision.event === undefined ? operation : evolve(operation, decision.event)
-        yield { name, operation, command, decision, next }
+        for (const declared of command.type === 'submit' ? [undefined] : [undefined, plan]) {
+          const decision = decide({ operation, twin }, command, declared)
+          const next = decision.event === undefined ? operation : evolve(operation, decision.event)
+          yield { name, operation, command, declared, decision, next }
+        }
       }
     }
   }
@@ -247,13 +293,14 @@ test('I1: an epoch begins only on a free key or a reopenable not_executed, a rou
   )
 })
 
-test('I1: an intent comes once for each epoch and round', () => {
+test('I1: an intent comes once for each epoch and round, unless the server is declared to honour keys', () => {
   always(
     ({ decision }) => decision.event?.type === 'dispatched',
     step => {
       const { operation, next } = step as Step & { next: Operation }
       assert.equal(next.attempts, (operation?.attempts ?? 0) + 1, shown(step))
       const same = operation?.epoch === next.epoch && operation.round === next.round
+      if (operation?.state === 'unknown') return assert.ok(step.declared?.replay && same, shown(step))
       if (same) assert.ok(operation.state === 'accepted' || operation.state === 'awaiting_approval', shown(step))
     },
   )
@@ -330,7 +377,8 @@ test('I3: succeeded and failed name their evidence', () => {
     ({ decision }) => decision.event?.type === 'succeeded' || decision.event?.type === 'failed',
     step => {
       const { operation, next } = step as Step & { next: Operation & { state: 'succeeded' } }
-      assert.equal(next.evidence === 'upstream', operation?.state === 'executing', shown(step))
+      const isReplayed = operation?.state === 'executing' && operation.recovery !== undefined
+      assert.equal(next.evidence === 'upstream', operation?.state === 'executing' && !isReplayed, shown(step))
     },
   )
 })
@@ -421,11 +469,14 @@ test('same fingerprint, running: attach', () => {
   }
 })
 
-test('same fingerprint, unknown: never dispatched again', () => {
+test('same fingerprint, unknown: a repeated call itself never dispatches', () => {
   always(
     ({ operation, command }) =>
       operation?.state === 'unknown' && command.type === 'submit' && command.fingerprint === 'f',
-    ({ decision }) => assert.deepEqual(decision, { event: undefined, answer: { kind: 'replayed' } }),
+    ({ operation, decision }) => {
+      const kind = isBeingRecovered(operation as Operation) ? 'attached' : 'replayed'
+      assert.deepEqual(decision, { event: undefined, answer: { kind } })
+    },
   )
 })
 
@@ -521,7 +572,12 @@ test('only the answer to this very attempt completes it', () => {
 })
 
 test('a late answer settles an unknown, and nothing else', () => {
-  const late = (verdict: Verdict, round = 1): Command => ({ type: 'answer_late', at, epoch: 1, round, verdict })
+  const late = (verdict: Verdict, round = 1): Command => ({
+    type: 'answer_late',
+    at,
+    ...{ epoch: 1, round, attempt: round },
+    verdict,
+  })
   assert.equal(stateAfter('unknown', late({ state: 'succeeded' })), 'succeeded')
   assert.equal(stateAfter('unknown', late({ state: 'failed', code: 'upstream_error' })), 'failed upstream_error')
   assert.equal(stateAfter('unknown', late({ state: 'not_executed', code: 'not_sent' })), 'not_executed not_sent')
@@ -535,7 +591,7 @@ test('a turned-away later round is unknown and stays so: the round before it was
   const turnedAway: Verdict = { state: 'not_executed', code: 'refused_by_upstream' }
   assert.equal(stateAfter('executing, round 2', complete(turnedAway, 2)), 'unknown refused_by_upstream')
   assert.equal(
-    stateAfter('unknown, round 2', { type: 'answer_late', at, epoch: 1, round: 2, verdict: turnedAway }),
+    stateAfter('unknown, round 2', { type: 'answer_late', at, epoch: 1, round: 2, attempt: 2, verdict: turnedAway }),
     'dropped',
   )
 })
@@ -593,4 +649,32 @@ test('a caller is answered when nothing more can be expected now', () => {
   const answerable = Object.values(operations).filter(operation => operation !== undefined && isAnswerable(operation))
   const states = new Set(answerable.map(operation => operation?.state))
   assert.deepEqual([...states].sort(), ['awaiting_input', 'failed', 'not_executed', 'succeeded', 'unknown'])
+})
+
+test('joining: a repeated call attaches to an unknown that is still being found out, else it is told what is known', () => {
+  assert.equal(answerOf(operations['unknown, to be replayed'], submit({ callId: second })), '- attached')
+  assert.equal(answerOf(operations.unknown, submit({ callId: second })), '- replayed')
+})
+
+test('a late answer counts while a replay runs: a success settles, an error waits for the other attempt', () => {
+  const late = (verdict: Verdict): Command => ({
+    ...{ type: 'answer_late', at: later, epoch: 1, round: 1, attempt: 1 },
+    verdict,
+  })
+  const running = operations['executing, replayed'] as Operation
+  const end = (operation: Operation, command: Command) => {
+    const { event } = decide({ operation }, command, plan)
+    return event === undefined ? undefined : evolve(operation, event)
+  }
+  assert.equal(end(running, late({ state: 'succeeded' }))?.state, 'succeeded')
+  const half = end(running, late({ state: 'failed', code: 'upstream_error' })) as Operation
+  assert.equal(half.state, 'executing')
+  const complete = (verdict: Verdict): Command => ({
+    ...{ type: 'complete', at: later, epoch: 1, round: 1, attempt: 2 },
+    verdict,
+  })
+  assert.equal(end(half, complete({ state: 'failed', code: 'upstream_error' }))?.state, 'failed')
+  assert.equal(end(half, complete({ state: 'not_executed', code: 'not_sent' }))?.state, 'unknown')
+  assert.equal(end(running, complete({ state: 'failed', code: 'upstream_error' }))?.state, 'unknown')
+  assert.equal(end(running, complete({ state: 'not_executed', code: 'not_sent' }))?.state, 'unknown')
 })

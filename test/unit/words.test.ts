@@ -18,6 +18,7 @@ const context: WriteContext = {
   key: 'invoice-1042',
   keySource: 'argument',
   now: at + 1_000,
+  hasOutputSchema: false,
   canAnswer: () => false,
   serverInfo: { name: 'holdfast', version: '1' },
 }
@@ -217,8 +218,42 @@ test('a replay of a key that the model chose says that it was not done again, on
 
 test('what a person established is said without the answer of the server, and is not to be repeated', () => {
   const result = say(outcome({ state: 'succeeded', finishedAt: at, evidence: 'person' }))
-  assert.match(textOf(result), /^IT HAPPENED\..*a person.*Do not send it again\.$/)
-  assert.equal(result.isError, true, 'without structuredContent only an error passes the schema checks of SDKs')
+  assert.match(textOf(result), /^IT HAPPENED\..*a person.*do not send it again\.$/)
+  assert.equal(result.isError, false)
+  const shaped = say(outcome({ state: 'succeeded', finishedAt: at, evidence: 'probe' }), { hasOutputSchema: true })
+  assert.match(textOf(shaped), /^IT HAPPENED\..*looking at the server/)
+  assert.equal(shaped.isError, true, 'SDKs throw away a success without the structuredContent that the tool promises')
+})
+
+const recovery = {
+  code: 'timeout',
+  since: at,
+  tries: [
+    { attempt: 1, at },
+    { attempt: 2, at },
+  ],
+  triedAt: at,
+  quietFrom: at,
+  probes: 3,
+  notLanded: 0,
+} as const
+
+test('an unknown that is being found out says so, and when it is looked at next', () => {
+  const next = { step: 'probe', at: at + 60_000 } as const
+  const result = say(outcome({ state: 'unknown', code: 'timeout', owner: 'o', recovery: { ...recovery, next } }))
+  assert.match(textOf(result), /^MAY HAVE HAPPENED\. .* Holdfast is finding out by itself\. Do not send it again/)
+  assert.deepEqual(metaOf(result).recovery, {
+    ...{ state: 'under_way', replays: 1, probes: 3 },
+    ...{ next: 'probe', nextAt: '2026-11-21T10:01:00.000Z' },
+  })
+})
+
+test('an unknown whose budget is spent says that nothing more is tried, and who can settle it', () => {
+  const result = say(
+    outcome({ state: 'unknown', code: 'timeout', owner: 'o', recovery: { ...recovery, over: 'budget' } }),
+  )
+  assert.match(textOf(result), /tries no further; a person can settle it\./)
+  assert.deepEqual(metaOf(result).recovery, { state: 'over', replays: 1, probes: 3 })
 })
 
 test('a conflict names the call that holds the key, and a twin how to mean it', () => {

@@ -1,4 +1,5 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
+import type { Sealed } from '../seal.ts'
 import { placedColumns, placedDefinitions, recordArrays } from './record.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
 
@@ -24,6 +25,8 @@ export type Claim = {
   readonly dispatchByMs: number
   readonly retentionMs: number
   readonly event: NewRecord
+  /** The call as it may be needed again. */
+  readonly kept?: Sealed | undefined
 }
 
 const columnTypes: Record<keyof Changing, string> = {
@@ -43,7 +46,18 @@ const columnTypes: Record<keyof Changing, string> = {
   dispatched_ms: 'bigint',
   finished_ms: 'bigint',
   expires_ms: 'bigint',
+  recovery: 'json',
+  recover_at_ms: 'bigint',
 }
+
+export const keptDefinitions = 'kept_key_id text, kept text,'
+/** Keeps the calls of those rows of `input` that are among `winners`. */
+export const keptRows = (winners: string) => `, kept as (
+  insert into kept_calls (operation_id, key_id, sealed, kept_ms)
+  select i.operation_id, i.kept_key_id, i.kept, now_ms()
+  from input i where i.operation_id = any(array(select operation_id from ${winners})) and i.kept is not null
+  on conflict (operation_id) do update set key_id = excluded.key_id, sealed = excluded.sealed, kept_ms = excluded.kept_ms
+)`
 
 const identity = [
   'operation_id',
@@ -56,8 +70,12 @@ const identity = [
   'agent',
   'conversation',
 ] as const
-const changing = changingColumns.map(column => `i.${column}`).join(', ')
-const changingDefinitions = changingColumns.map(column => `${column} ${columnTypes[column]}`).join(', ')
+const definitionsOf = (columns: readonly (keyof Changing)[]) =>
+  columns.map(column => `${column} ${columnTypes[column]}`).join(', ')
+const changingDefinitions = definitionsOf(changingColumns)
+/** No operation begins with a recovery: what a claim does not need it does not carry. */
+const claimed = changingColumns.filter(column => column !== 'recovery' && column !== 'recover_at_ms')
+const claimedDefinitions = definitionsOf(claimed)
 
 /**
  * Claim, intent and event in one commit. The unique indexes on scope and on the live change decide; a row is not
@@ -67,19 +85,19 @@ const changingDefinitions = changingColumns.map(column => `${column} ${columnTyp
  * with `limit 1`: as plain `not exists` the planner hashes every live row for one claim, and a join carries all forty
  * columns through two more nodes. Of a claim of one row a third is the start of its plan: every node and column counts.
  */
-const text = `
+const textOf = (keeps: boolean) => `
 with input as (
   select * from json_to_recordset($1::json) as i (
     ${identity.map(column => `${column} text`).join(', ')},
-    fingerprint text, change text, check_twins bool, twin_slot text, ${changingDefinitions}, first_seen_ms bigint, send_by_ms bigint,
-    retention_ms bigint, ${placedDefinitions})
+    fingerprint text, change text, check_twins bool, twin_slot text, ${claimedDefinitions}, first_seen_ms bigint, send_by_ms bigint,
+    retention_ms bigint, ${keeps ? keptDefinitions : ''} ${placedDefinitions})
 ), live as (
   select owner from owners where owner = $2 and lease_until_ms > now_ms() and require_complete()
 ), won as (
-  insert into operations (${identity.join(', ')}, fingerprint, change, twin_slot, ${changingColumns.join(', ')},
+  insert into operations (${identity.join(', ')}, fingerprint, change, twin_slot, ${claimed.join(', ')},
     first_seen_ms, retention_ms)
   select i.operation_id, decode(i.scope, 'hex'), i.tenant, i.keyspace, i.server, i.key, i.tool, i.agent, i.conversation,
-    decode(i.fingerprint, 'hex'), decode(i.change, 'hex'), i.twin_slot, ${changing},
+    decode(i.fingerprint, 'hex'), decode(i.change, 'hex'), i.twin_slot, ${claimed.map(column => `i.${column}`).join(', ')},
     i.first_seen_ms, i.retention_ms
   from input i
   where exists (select from live)
@@ -96,8 +114,13 @@ with input as (
   insert into outbox (topic, partition, key, headers, value)
   select ${placedColumns('$3', '$4')}
   from input i where i.operation_id = any(array(select operation_id from won))
-)
+)${keeps ? keptRows('won') : ''}
 select operation_id from won`
+
+const statements = {
+  plain: { name: 'claim', text: textOf(false) },
+  keeping: { name: 'claim_keeping', text: textOf(true) },
+}
 
 /**
  * @returns the operation ids that were claimed; every other one lost, for a reason that `readStanding` shows
@@ -128,12 +151,16 @@ export async function claimOperations(db: Queryable, owner: string, claims: read
       partition: event.partition,
       record_key: event.key,
     }
-    return Object.assign(row, claim.changing)
+    return Object.assign(row, claim.changing, keptColumns(claim.kept))
   })
   const events = recordArrays(ordered.map(claim => claim.event))
   const values = [JSON.stringify(rows), owner, ...events]
-  const result = await db.query<{ operation_id: string }>({ name: 'claim', text }, values)
+  const statement = claims.some(({ kept }) => kept !== undefined) ? statements.keeping : statements.plain
+  const result = await db.query<{ operation_id: string }>(statement, values)
   return new Set(result.rows.map(row => row.operation_id))
 }
+
+/** A kept call's columns, where there is one; a batch without any pays nothing for the table. */
+export const keptColumns = (kept: Sealed | undefined) => kept && { kept_key_id: kept.keyId, kept: kept.bytes }
 
 export { changingDefinitions }

@@ -64,6 +64,7 @@ function fenceValues(fence: Fence): unknown[] {
 }
 
 const changingFrom = 19
+const keptFrom = changingFrom + changingColumns.length
 const claimText = `
 with won as (
   update operations o set operation_id = $2, tool = $3, agent = $4, conversation = $5,
@@ -80,6 +81,9 @@ with won as (
 ), recorded as (
   insert into outbox (topic, partition, key, headers, value)
   select $16, ($17::json ->> 'partition')::int, $17::json ->> 'key', $17::json ->> 'headers', $18 from won
+), kept as (
+  insert into kept_calls (operation_id, key_id, sealed, kept_ms)
+  select operation_id, $${keptFrom}, $${keptFrom + 1}, now_ms() from won where $${keptFrom}::text is not null
 )
 select operation_id from won`
 
@@ -109,7 +113,9 @@ export async function claimFenced(db: Queryable, owner: string, claim: Claim, re
     event.topic,
     JSON.stringify({ partition: event.partition, key: event.record_key, headers: event.headers }),
     event.value,
-    ...changingColumns.map(column => (claim.changing as Changing)[column]),
+    ...changingColumns.map(column => (claim.changing as Changing)[column] ?? null),
+    claim.kept?.keyId ?? null,
+    claim.kept?.bytes ?? null,
   ])
   return result.rows.length > 0
 }

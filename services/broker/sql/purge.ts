@@ -8,6 +8,12 @@ export async function purgeResults(db: Queryable, limit: number): Promise<number
        where o.expires_ms <= now_ms() order by r.recorded_ms limit $1)`,
     [limit],
   )
+  await db.query(
+    `delete from evidence where (operation_id, sequence) in (
+       select e.operation_id, e.sequence from evidence e join operations o using (operation_id)
+       where o.expires_ms <= now_ms() limit $1)`,
+    [limit],
+  )
   return result.rowCount ?? 0
 }
 

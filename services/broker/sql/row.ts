@@ -2,6 +2,7 @@
 import { CorruptionError } from '../../../shared/errors.ts'
 import type { OutcomeCode } from '../../../shared/call/codes.ts'
 import type { Evidence, Operation, OperationState } from '../../../shared/call/operation.ts'
+import type { Recovery } from '../../../shared/call/recovery.ts'
 import type { OutcomeRecord, UpstreamAnswer } from '../../../shared/call/record.ts'
 
 /** What a pool must do for these statements. */
@@ -17,7 +18,7 @@ export const operationColumns = `
   o.operation_id, o.tenant, o.keyspace, o.server, o.key, o.tool, o.agent, o.conversation,
   encode(o.fingerprint, 'hex') as fingerprint, o.state, o.call_id, o.epoch, o.round, o.sequence, o.attempts, o.owner,
   o.code, o.evidence, o.reopenable, o.inputs_hash, o.request_state_hash, o.first_seen_ms, o.dispatch_by_ms,
-  o.dispatched_ms, o.finished_ms, o.fenced_ms, o.retention_ms, o.expires_ms,
+  o.dispatched_ms, o.finished_ms, o.fenced_ms, o.retention_ms, o.expires_ms, o.recovery,
   (o.expires_ms is not null and o.expires_ms <= now_ms()) as expired`
 
 /** The answer of the current round, joined where outcomes are given. */
@@ -54,6 +55,7 @@ export type OperationRow = {
   fenced_ms: number | null
   retention_ms: number
   expires_ms: number | null
+  recovery: Recovery | null
   expired: boolean
   answer_kind?: UpstreamAnswer['kind'] | null
   answer_raw?: string | null
@@ -73,6 +75,7 @@ export function operationOf(row: OperationRow): Operation | undefined {
     firstSeenAt: row.first_seen_ms,
     ...(row.inputs_hash !== null && { inputsHash: row.inputs_hash }),
   }
+  const recovery = row.recovery === null ? {} : { recovery: row.recovery }
   const finished = () => ({
     finishedAt: present(row, row.finished_ms),
     evidence: present(row, row.evidence) as Evidence,
@@ -94,6 +97,7 @@ export function operationOf(row: OperationRow): Operation | undefined {
         state: row.state,
         owner: present(row, row.owner),
         dispatchedAt: present(row, row.dispatched_ms),
+        ...recovery,
       }
     case 'awaiting_input':
       return { ...common, state: row.state, requestStateHash: present(row, row.request_state_hash) }
@@ -104,7 +108,7 @@ export function operationOf(row: OperationRow): Operation | undefined {
     case 'not_executed':
       return { ...common, state: row.state, ...finished(), code: code(), reopenable: row.reopenable }
     case 'unknown':
-      return { ...common, state: row.state, code: code(), owner: row.owner ?? '' }
+      return { ...common, state: row.state, code: code(), owner: row.owner ?? '', ...recovery }
   }
 }
 
@@ -129,8 +133,17 @@ export function recordOf(row: OperationRow): OutcomeRecord | undefined {
     key: row.key,
     expiresAt: row.expires_ms ?? undefined,
     expired: row.expired,
-    answer: row.answer_kind && row.answer_raw != null ? { kind: row.answer_kind, raw: row.answer_raw } : undefined,
+    answer: answerOf(row, operation),
   }
+}
+
+/** What the server once said without certainty is not its answer any more where somebody else established the outcome. */
+function answerOf(
+  { answer_kind: kind, answer_raw: raw }: OperationRow,
+  operation: Operation,
+): UpstreamAnswer | undefined {
+  const isEstablished = 'evidence' in operation && (operation.evidence === 'probe' || operation.evidence === 'person')
+  return kind && raw != null && !isEstablished ? { kind, raw } : undefined
 }
 
 /** The changing columns of an operation, in the order of `changingColumns`. */
@@ -151,10 +164,15 @@ export const changingColumns = [
   'dispatched_ms',
   'finished_ms',
   'expires_ms',
+  'recovery',
+  'recover_at_ms',
 ] as const
 
 /** What is absent is undefined: it takes no room in a batch. */
-export type Changing = Record<(typeof changingColumns)[number], string | number | boolean | undefined>
+export type Changing = Record<
+  Exclude<(typeof changingColumns)[number], 'recovery'>,
+  string | number | boolean | undefined
+> & { readonly recovery: Recovery | undefined }
 
 /** @param retentionMs how long a settled outcome is kept */
 export function changingOf(operation: Operation, retentionMs: number): Changing {
@@ -177,5 +195,8 @@ export function changingOf(operation: Operation, retentionMs: number): Changing 
     dispatched_ms: has('dispatchedAt'),
     finished_ms: finishedAt,
     expires_ms: finishedAt === undefined ? undefined : finishedAt + retentionMs,
+    recovery: has('recovery'),
+    // Due only while it is unknown: a replay that runs is its owner's.
+    recover_at_ms: operation.state === 'unknown' ? operation.recovery?.next?.at : undefined,
   }
 }

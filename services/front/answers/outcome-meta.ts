@@ -35,6 +35,16 @@ export type OutcomeMeta = {
   readonly attempts?: number
   readonly expiresAt?: string
   readonly retryAfterMs?: number
+  /** Of an unknown: what Holdfast does by itself to find out. */
+  readonly recovery?: RecoveryFields
+}
+
+export type RecoveryFields = {
+  readonly state: 'under_way' | 'over'
+  readonly replays: number
+  readonly probes: number
+  readonly next?: 'replay' | 'probe'
+  readonly nextAt?: string
 }
 
 const iso = (ms: number) => new Date(ms).toISOString()
@@ -58,7 +68,21 @@ export const recordFields = (record: OutcomeRecord) => ({
   firstSeenAt: iso(record.operation.firstSeenAt),
   attempts: record.operation.attempts,
   ...(record.expiresAt !== undefined && { expiresAt: iso(record.expiresAt) }),
+  ...recoveryOf(record),
 })
+
+/** While a replay runs the answer is `pending`; of an unknown it says what comes next, or that nothing does. */
+function recoveryOf({ operation }: OutcomeRecord): { recovery?: RecoveryFields } {
+  if (operation.state !== 'unknown' || operation.recovery === undefined) return {}
+  const { tries, probes, next } = operation.recovery
+  const done = { replays: tries.length - 1, probes }
+  if (next === undefined) return { recovery: { state: 'over', ...done } }
+  return { recovery: { state: 'under_way', ...done, next: next.step, nextAt: iso(next.at) } }
+}
+
+/** Whether Holdfast still finds out by itself; undefined where nothing of the kind is declared. */
+export const recoveryState = (record: OutcomeRecord): RecoveryFields['state'] | undefined =>
+  recoveryOf(record).recovery?.state
 
 /** When a final operation became so, ISO 8601. */
 export const finishedAt = ({ operation }: OutcomeRecord): string | undefined =>

@@ -8,7 +8,15 @@ import { isFinal } from '../../../shared/call/operation.ts'
 import type { Reply, UpstreamAnswer } from '../../../shared/call/record.ts'
 import { InvariantError } from '../../../shared/errors.ts'
 import { type Question, words } from '../words.ts'
-import { answerState, codeOf, finishedAt, type OutcomeMeta, outcomeMetaName, recordFields } from './outcome-meta.ts'
+import {
+  answerState,
+  codeOf,
+  finishedAt,
+  type OutcomeMeta,
+  outcomeMetaName,
+  recordFields,
+  recoveryState,
+} from './outcome-meta.ts'
 import { editResult, textOf } from './raw.ts'
 
 /** Everything a write can be answered with. */
@@ -35,6 +43,8 @@ export type WriteContext = {
   readonly keySource?: string | undefined
   /** Database time, milliseconds. */
   readonly now: number
+  /** The tool declares the shape of its results: clients refuse a success that has none. */
+  readonly hasOutputSchema: boolean
   /** Whether the client can answer the question that upstream asks. */
   readonly canAnswer: (rawQuestion: string) => boolean
   /** Holdfast's name in the `_meta` of modern answers. */
@@ -125,7 +135,7 @@ function answerRecord(reply: OutcomeReply, question: Question, context: WriteCon
     case 'succeeded':
       return answer?.kind === 'result'
         ? recorded(answer.raw, meta, context, noticeOf(reply, context))
-        : own(words.succeededByEvidence(operation.evidence), meta, context)
+        : established(words.succeededByEvidence(operation.evidence), meta, context)
     case 'failed':
       return answer?.kind === 'result'
         ? recorded(answer.raw, meta, context, words.failedFinally)
@@ -133,7 +143,7 @@ function answerRecord(reply: OutcomeReply, question: Question, context: WriteCon
     case 'not_executed':
       return own(words.notExecuted(operation.code, operation.reopenable, said), meta, context)
     case 'unknown':
-      return own(words.unknown(question, operation.code, said), meta, context)
+      return own(words.unknown(question, operation.code, said, recoveryState(record)), meta, context)
   }
 }
 
@@ -188,6 +198,13 @@ function messageOf(rawError: string): string {
 const own = (text: string, meta: OutcomeMeta, context: WriteContext): string =>
   ownResult(text, { [outcomeMetaName]: meta }, context)
 
+/**
+ * It happened, and the server's own answer is not there to be passed on. That is no error; only where the tool promises a
+ * shape, a success without it would be thrown away by the client, so there it has to look like one.
+ */
+const established = (text: string, meta: OutcomeMeta, context: WriteContext): string =>
+  ownResult(text, { [outcomeMetaName]: meta }, context, context.hasOutputSchema)
+
 const recorded = (raw: string, meta: OutcomeMeta, context: WriteContext, notice?: string): string =>
   editResult(raw, { meta: { ...eraMeta(context), [outcomeMetaName]: meta }, notice, resultType: resultTypeOf(context) })
 
@@ -199,11 +216,11 @@ export const eraMeta = ({ era, serverInfo }: Era): Record<string, unknown> =>
   era === 'modern' ? { 'io.modelcontextprotocol/serverInfo': serverInfo } : {}
 
 /** A result of Holdfast's own: one text, `isError`, no `structuredContent`. */
-export function ownResult(text: string, meta: Readonly<Record<string, unknown>>, era: Era): string {
+export function ownResult(text: string, meta: Readonly<Record<string, unknown>>, era: Era, isError = true): string {
   const resultType = resultTypeOf(era)
   return JSON.stringify({
     content: [{ type: 'text', text }],
-    isError: true,
+    isError,
     ...(resultType !== undefined && { resultType }),
     _meta: { ...eraMeta(era), ...meta },
   })

@@ -1,6 +1,7 @@
 import type { SubmitCommand } from '../../../shared/call/command.ts'
 import { isAnswerable } from '../../../shared/call/decide.ts'
 import { inputsHash, type Json } from '../../../shared/call/fingerprint.ts'
+import { isBeingRecovered } from '../../../shared/call/operation.ts'
 import type { OutcomeRecord, Reply } from '../../../shared/call/record.ts'
 import type { WriteReply } from '../answers/write.ts'
 import type { Front } from '../deps.ts'
@@ -11,7 +12,7 @@ import type { Mailbox } from './waiters.ts'
  * then; never rejects, and never ends the write.
  */
 export async function awaitReply(
-  deps: Pick<Front, 'broker' | 'closing' | 'rereadMs' | 'log'>,
+  deps: Pick<Front, 'broker' | 'closing' | 'rereadMs' | 'log' | 'clock'>,
   { submit, mailbox, waitMs }: { submit: SubmitCommand; mailbox: Mailbox; waitMs: number },
 ): Promise<WriteReply> {
   const { callId } = submit
@@ -23,11 +24,18 @@ export async function awaitReply(
     const reply = await mailbox.next(Math.min(left, deps.rereadMs), deps.closing)
     const known = reply?.callId === callId ? reply : await reread(deps, submit)
     if (known === undefined) continue
-    if (isAnswer(known)) return known
+    if (isAnswer(known) && !isWorthWaiting(known, deps.clock.now() + (end - performance.now()))) return known
     latest = known
   }
   return latest
 }
+
+/** An unknown that may be settled while the caller waits anyway: the next step of its recovery is due before that ends. */
+const isWorthWaiting = (reply: Reply, untilMs: number): boolean =>
+  reply.kind === 'outcome' &&
+  reply.how !== 'conflicted' &&
+  isBeingRecovered(reply.record.operation) &&
+  (reply.record.operation.recovery?.next?.at ?? 0) < untilMs
 
 const isAnswer = (reply: Reply): boolean =>
   reply.kind === 'outcome' &&

@@ -49,6 +49,7 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
       key,
       keySource,
       now: deps.clock.now(),
+      hasOutputSchema: known.tool.outputSchema !== undefined,
       canAnswer: rawQuestion => canAnswer(incoming, rawQuestion),
       serverInfo,
     }),

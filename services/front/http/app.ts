@@ -8,6 +8,7 @@ import type { Json } from '../../../shared/call/fingerprint.ts'
 import type { Authenticate } from '../deps.ts'
 import type { Endpoint, EndpointDeps } from '../mcp/endpoint.ts'
 import { type Answered, askOutcome, askReport } from '../outcome/answer.ts'
+import { askUnknowns, resolve } from '../unknowns/answer.ts'
 import { authenticating, identityOf } from './authenticate.ts'
 import { sendProblem } from './problem.ts'
 
@@ -39,6 +40,8 @@ export function createApp(deps: AppDeps): FastifyInstance {
   }
   app.get('/v1/outcomes', authenticated, async (request, reply) => getOutcome(deps, request, reply))
   app.get('/v1/outcomes/:server/:key', authenticated, async (request, reply) => getOutcome(deps, request, reply))
+  app.get('/v1/unknowns', authenticated, async (request, reply) => getUnknowns(deps, request, reply))
+  app.post('/v1/unknowns/:callId/resolve', authenticated, async (request, reply) => postResolve(deps, request, reply))
   app.get('/v1/report', authenticated, async (request, reply) => getReport(deps, request, reply))
   return app
 }
@@ -130,6 +133,16 @@ async function getOutcome(deps: AppDeps, request: FastifyRequest, reply: Fastify
 
 async function getReport(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
   return sendAnswered(reply, await askReport(deps, askerOf(request), queryOf(request)))
+}
+
+async function getUnknowns(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
+  return sendAnswered(reply, await askUnknowns(deps, identityOf(request), queryOf(request)))
+}
+
+async function postResolve(deps: AppDeps, request: FastifyRequest, reply: FastifyReply) {
+  const { callId } = request.params as { callId: string }
+  const { caller } = askerOf(request)
+  return sendAnswered(reply, await resolve(deps, identityOf(request), { callId, body: decode(request.body), caller }))
 }
 
 const queryOf = ({ query }: FastifyRequest) => query as { readonly [name: string]: Json }

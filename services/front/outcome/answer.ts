@@ -1,4 +1,5 @@
 /** Answers questions about outcomes, for the tools and the HTTP API alike. */
+import type { Code } from '../../../shared/call/codes.ts'
 import type { Json } from '../../../shared/call/fingerprint.ts'
 import { eraMeta, ownResult, resultTypeOf, type WriteContext } from '../answers/write.ts'
 import type { RawAnswer } from '../calls/settled.ts'
@@ -17,7 +18,7 @@ type Deps = Front & { readonly directory: Directory }
 type Input = { readonly [name: string]: Json | undefined }
 export type Answered =
   | { readonly ok: true; readonly rendered: Rendered }
-  | { readonly ok: false; readonly code: 'bad_request' | 'outcome_unavailable'; readonly problem: string }
+  | { readonly ok: false; readonly code: Code; readonly problem: string }
 
 const reportLimit = 200
 

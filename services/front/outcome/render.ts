@@ -2,7 +2,7 @@
 import { codes, type Code } from '../../../shared/call/codes.ts'
 import type { OutcomeRecord, UpstreamAnswer } from '../../../shared/call/record.ts'
 import { withMember } from '../../../shared/json/slice.ts'
-import { answerState, codeOf, finishedAt, recordFields } from '../answers/outcome-meta.ts'
+import { answerState, codeOf, finishedAt, recordFields, recoveryState } from '../answers/outcome-meta.ts'
 import type { FrontSettings } from '../settings.ts'
 import { nextStep } from '../words.ts'
 import type { Found, Question } from './find.ts'
@@ -33,12 +33,24 @@ export function nextOf(record: OutcomeRecord): string {
     case 'not_executed':
       return operation.reopenable ? nextStep.notExecutedReopenable : nextStep.notExecutedClosed
     case 'unknown':
-      return `${nextStep.unknown} ${askAgain(operation.callId)}`
+      return unknownNext(record)
+  }
+}
+
+function unknownNext(record: OutcomeRecord): string {
+  const ask = askAgain(record.operation.callId)
+  switch (recoveryState(record)) {
+    case 'under_way':
+      return `${nextStep.unknownRecovering} ${ask}`
+    case 'over':
+      return nextStep.unknownOver
+    case undefined:
+      return `${nextStep.unknown} ${ask}`
   }
 }
 
 /** What both an outcome and a line of a report say of a record. */
-function fieldsOf(record: OutcomeRecord, names: Names) {
+export function fieldsOf(record: OutcomeRecord, names: Names) {
   const { operation } = record
   const code = codeOf(record)
   const finished = finishedAt(record)

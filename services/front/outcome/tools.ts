@@ -25,6 +25,11 @@ const outcomeProperties = {
   finishedAt: text('ISO 8601.'),
   expiresAt: text('ISO 8601; when the outcome is dropped.'),
   evidence: text('What settled it.'),
+  recovery: {
+    type: 'object',
+    description:
+      'Of an unknown: whether Holdfast still finds out by itself (under_way, or over), and when it looks next.',
+  },
   next: text('What to do.'),
 } as const
 

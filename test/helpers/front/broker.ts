@@ -126,7 +126,7 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
   }
 
   const run = async (row: Row, command: SubmitCommand) => {
-    const { epoch, round } = row.operation
+    const { epoch, round, attempts: attempt } = row.operation
     const seen = await dispatch(command)
     if (seen.kind === 'result' || seen.kind === 'input_required' || seen.kind === 'error')
       row.answer = { kind: seen.kind, raw: seen.raw }
@@ -137,6 +137,7 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
       at: now(),
       epoch,
       round,
+      attempt,
       verdict: classify(seen),
     })
   }
@@ -218,6 +219,17 @@ export async function startTestBroker({ journal, deliver, dispatch, now }: Deps)
         )
         .reverse()
         .slice(0, limit),
+    unknowns: async ({ tenant }) =>
+      [...rows.values()]
+        .filter(({ operation, submit }) => submit.tenant === tenant && operation.state === 'unknown')
+        .map(row => ({ record: recordOf(row), evidence: [] })),
+    resolve: async ({ tenant, callId, as }) => {
+      const row = rows.get(calls.get(callId) ?? '')
+      if (row?.submit.tenant !== tenant) return { kind: 'no_such_call' }
+      const isUnknown = row.operation.state === 'unknown'
+      move(row, { type: 'settle', at: now(), as, evidence: 'person' })
+      return { kind: isUnknown ? 'resolved' : 'not_unknown', record: recordOf(row) }
+    },
     caughtUp: async () => held === undefined,
     async stop() {
       await consumer.stop()

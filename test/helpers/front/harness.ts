@@ -79,6 +79,7 @@ export const keys = {
   other: 'other-secret',
   host: 'host-secret',
   nobody: 'nobody-secret',
+  ops: 'ops-secret',
   unchecked: 'cannot-be-checked',
 } as const
 
@@ -150,7 +151,8 @@ export async function startHarness(t: TestContext, options: HarnessOptions = {})
     authenticate: async secret => {
       if (secret === keys.unchecked) throw new UnavailableError('postgres', 'not reachable')
       const agent = Object.entries(keys).find(([, key]) => key === secret)?.[0]
-      return agent === undefined ? undefined : { credential: `sha-${agent}`, agent, tenant: 'default', keyspace: agent }
+      const identity = { credential: `sha-${agent}`, tenant: 'default', mayResolve: agent === 'ops' }
+      return agent === undefined ? undefined : { ...identity, agent, keyspace: agent }
     },
     clock,
     ids: { ulid },

@@ -9,6 +9,7 @@ import { afterCall } from '../../../shared/call/key.ts'
 import { isFinal, type Operation } from '../../../shared/call/operation.ts'
 import { classify, type Seen } from '../../../shared/call/seen.ts'
 import { isTwin } from '../../../shared/call/decide.ts'
+import type { RecoveryPlan } from '../../../shared/call/recovery.ts'
 import type { Law } from './law.ts'
 import type { Broken, Row, Standing, Store } from './store.ts'
 import type { Upstream } from './upstream.ts'
@@ -56,6 +57,25 @@ export type Process = {
 }
 
 export type Slot = Submit['slot']
+
+/** No request takes effect later than this after it was sent: what an operator who declares a probe to be proof says. */
+export const boundTicks = 25
+
+const recovery = { attempts: 3, timeMs: 1e6, timeoutMs: 1, lateWindowMs: 5 }
+const replay = { keepsMs: 1e6, pauseMs: 2 }
+const probe = { afterMs: boundTicks, everyMs: 3, consistent: true }
+
+/**
+ * What the tools of the keys declare: that of `b` everything, that of `d` a probe, the others nothing. The broken broker takes all servers for such that honour keys, or believes a look at once.
+ */
+export function planOf({ broken }: World, key: string): RecoveryPlan | undefined {
+  if (key === 'b') return { ...recovery, replay, probe }
+  if (key === 'd') return { ...recovery, probe: broken.early ? { ...probe, afterMs: 0 } : probe }
+  return broken.honours ? { ...recovery, replay } : undefined
+}
+
+/** The truth about the server. */
+export const isHonoured = (key: string): boolean => key === 'b'
 
 /** A call with a key, until it is durably handled. */
 export function* handleSubmit(world: World, process: Process, record: SubmitRecord, slot: Slot): Task {
@@ -149,31 +169,52 @@ function* dispatch(world: World, process: Process, key: string, operation: Opera
   }
   const request = world.broken.intent ? world.upstream.requests.at(-1) : sendNow(world, operation, key)
   if (request === undefined) return
-  const { epoch, round } = operation
+  const { epoch, round, attempts: attempt } = operation
   let timeOutRecorded = false
   while (request.seen === undefined) {
     yield
     if (!request.timedOut || timeOutRecorded) continue
     timeOutRecorded = true
-    yield* move(world, process, key, (_, at) => ({ type: 'time_out', at, epoch, round }))
+    yield* move(world, process, key, (_, at) => ({ type: 'time_out', at, epoch, round, attempt }))
   }
   yield* conclude(world, process, key, operation, request.seen)
 }
 
-function sendNow({ store, upstream, law, receivedAt }: World, { callId, epoch, round }: Operation, key: string) {
-  const request = upstream.send({ key, callId, epoch, round })
+function sendNow(
+  { store, upstream, law, receivedAt, clock }: World,
+  { callId, epoch, round, attempts: attempt }: Operation,
+  key: string,
+) {
+  const request = upstream.send({
+    ...{ key, callId, epoch, round, attempt },
+    sentAt: clock.now,
+    honoured: isHonoured(key),
+  })
   law.sending(store.row(key), request, receivedAt.get(callId) as number)
   return request
 }
 
-function* conclude(world: World, process: Process, key: string, { epoch, round }: Operation, seen: Seen): Task {
+function* conclude(
+  world: World,
+  process: Process,
+  key: string,
+  { epoch, round, attempts: attempt }: Operation,
+  seen: Seen,
+): Task {
   const verdict = classify(seen)
   const raw = 'raw' in seen ? seen.raw : undefined
   yield* move(
     world,
     process,
     key,
-    (current, at) => ({ type: current.state === 'executing' ? 'complete' : 'answer_late', at, epoch, round, verdict }),
+    (current, at) => ({
+      type: current.state === 'executing' ? 'complete' : 'answer_late',
+      at,
+      epoch,
+      round,
+      attempt,
+      verdict,
+    }),
     raw,
   )
 }
@@ -191,7 +232,7 @@ export function* move(
 ): Task {
   let current = process.held.get(key) ?? world.store.row(key)?.operation
   while (current !== undefined) {
-    const { event } = decide({ operation: current }, commandFor(current, world.clock.now))
+    const { event } = decide({ operation: current }, commandFor(current, world.clock.now), planOf(world, key))
     if (event === undefined) {
       const stored: Operation | undefined = world.store.row(key)?.operation
       if (stored === undefined || stored.sequence === current.sequence) return forget(process, key, current)
@@ -215,11 +256,37 @@ function advance(
 ): boolean {
   const next = evolve(current, event)
   const owner = next.state === 'executing' ? next.owner : undefined
-  if (!world.store.advance({ key, operation: next, event, raw, owner }, current.sequence)) return false
+  const isAnswer = !settlesNothing(event)
+  if (!world.store.advance({ key, operation: next, event, raw: isAnswer ? raw : undefined, owner }, current.sequence))
+    return false
   if (process.held.has(key)) process.held.set(key, next)
   if (isAnswerable(next)) tellWaiting(world, process, key)
   forget(process, key, next)
   return true
+}
+
+/** What a replay was told without settling anything is evidence, not the answer to the call. */
+const settlesNothing = (event: OperationEvent): boolean =>
+  (event.type === 'lost' || event.type === 'attempt_ended') && (event.recovery?.tries.length ?? 0) > 1
+
+/**
+ * The next step of a recovery, where it is due. Nobody else is kept from taking it too: what may be done is decided by the
+ * sequence. `finds`: whether the look finds out anything.
+ */
+export function* recover(world: World, process: Process, key: string, finds: boolean): Task {
+  const { clock, store, upstream } = world
+  const operation = store.row(key)?.operation
+  if (operation?.state !== 'unknown' || operation.recovery?.next === undefined) return
+  if (operation.recovery.next.at > clock.now) return
+  yield
+  if (operation.recovery.next.step === 'replay')
+    return yield* moveRow(world, process, key, operation, { type: 'replay', at: clock.now, owner: process.owner })
+  const began = clock.now
+  yield
+  const landed = upstream.requests.some(request => request.key === key && request.landed)
+  const look = finds ? (landed ? 'landed' : 'not_landed') : 'neither'
+  yield
+  yield* moveRow(world, process, key, operation, { type: 'probe', at: clock.now, began, look })
 }
 
 /** What this process need not remember: final, or another's. `unknown` stays, for the late answer. */
@@ -264,15 +331,25 @@ export function* sweep(world: World, process: Process): Task {
     const isForsaken = operation.owner === process.owner ? !process.held.has(key) : !world.store.isLive(operation.owner)
     if (!isForsaken) continue
     yield
-    const { event } = decide({ operation }, sweepOf(world, operation))
+    const { event } = decide({ operation }, sweepOf(world, operation), planOf(world, key))
     if (event !== undefined) advance(world, process, key, operation, event)
   }
 }
 
 /** The broken sweep takes a dispatched operation for one that was never sent. */
-function sweepOf({ broken, clock }: World, { state, epoch, round }: Operation): Exclude<Command, Submit> {
+function sweepOf(
+  { broken, clock }: World,
+  { state, epoch, round, attempts: attempt }: Operation,
+): Exclude<Command, Submit> {
   if (!broken.sweep || state !== 'executing') return { type: 'sweep', at: clock.now }
-  return { type: 'complete', at: clock.now, epoch, round, verdict: { state: 'not_executed', code: 'not_sent' } }
+  return {
+    type: 'complete',
+    at: clock.now,
+    epoch,
+    round,
+    attempt,
+    verdict: { state: 'not_executed', code: 'not_sent' },
+  }
 }
 
 /** The question of an outcome that was not on record, behind every command of its key. */
@@ -301,7 +378,7 @@ export function* moveRow(
   operation: Operation,
   command: Exclude<Command, Submit>,
 ): Task {
-  const { event } = decide({ operation }, command)
+  const { event } = decide({ operation }, command, planOf(world, key))
   yield
   if (event === undefined) return
   if (!advance(world, process, key, operation, event)) return

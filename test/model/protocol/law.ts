@@ -37,14 +37,16 @@ export function createLaw() {
 
     /** The first byte of a request leaves. */
     sending(row: Row | undefined, request: Request, receivedAt: number): void {
-      const { key, epoch, round, callId } = request
+      const { key, epoch, round, callId, attempt, honoured } = request
       const intents = row?.events.filter(
-        event => event.type === 'dispatched' && event.epoch === epoch && event.round === round,
+        event =>
+          event.type === 'dispatched' && event.epoch === epoch && event.round === round && event.attempt === attempt,
       )
       breach(intents?.length !== 1, 'I6', `${key} was sent in epoch ${epoch}, round ${round} without a durable intent`)
       for (const earlier of sent.filter(other => other.key === key)) {
         const same = earlier.epoch === epoch && earlier.round === round
-        breach(same, 'I1', `${key} was sent twice in epoch ${epoch}, round ${round}`)
+        breach(same && !(honoured && earlier.honoured), 'I1', `${key} was sent twice in epoch ${epoch}, round ${round}`)
+        breach(earlier.attempt === attempt, 'I1', `attempt ${attempt} of ${key} was sent twice`)
         breach(
           earlier.epoch < epoch && earlier.mayLand,
           'I1',
@@ -57,7 +59,7 @@ export function createLaw() {
         )
       }
       breach(
-        sent.some(other => other.callId === callId),
+        sent.some(other => other.callId === callId && !(honoured && other.honoured)),
         'I1',
         `call ${callId} was sent twice`,
       )
@@ -96,10 +98,7 @@ export function createLaw() {
     holds(rows: Iterable<Row>, requests: readonly Request[]): void {
       for (const { key, operation } of rows) {
         const own = requests.filter(request => request.key === key)
-        if (
-          operation.state === 'not_executed' &&
-          (operation.evidence === 'dispatcher' || operation.evidence === 'no_intent')
-        ) {
+        if (operation.state === 'not_executed' && operation.evidence !== 'person') {
           breach(
             own.some(request => request.landed),
             'I3',
@@ -113,6 +112,12 @@ export function createLaw() {
         }
         if (operation.state === 'succeeded')
           breach(!own.some(request => request.landed), 'I3', `${key} succeeded without effect`)
+        const effects = own.filter(request => request.landed && request.honoured)
+        breach(
+          effects.length > new Set(effects.map(({ epoch, round }) => `${epoch}.${round}`)).size,
+          'I1',
+          `${key} took effect twice`,
+        )
       }
     },
   }
@@ -140,7 +145,9 @@ const isUndeclaredTwin = (other: Row, row: Row): boolean =>
 
 const isAnsweredByUpstream = (operation: Operation): boolean =>
   (operation.state === 'succeeded' || operation.state === 'failed') &&
-  (operation.evidence === 'upstream' || operation.evidence === 'late_answer')
+  (operation.evidence === 'upstream' ||
+    operation.evidence === 'late_answer' ||
+    operation.evidence === 'upstream_replay')
 
 function breach(is: boolean, invariant: string, what: string): void {
   if (is) throw new Error(`${invariant}: ${what}`)

@@ -1,6 +1,6 @@
 /** The model's world, the steps that may happen in it, and how it comes to rest. */
 import fc from 'fast-check'
-import type { Operation } from '../../../shared/call/operation.ts'
+import { isBeingRecovered, type Operation, type Unknown } from '../../../shared/call/operation.ts'
 import {
   answer,
   handleAsk,
@@ -9,6 +9,8 @@ import {
   type JournalRecord,
   move,
   moveRow,
+  boundTicks,
+  recover,
   type Process,
   type Slot,
   type SubmitRecord,
@@ -63,6 +65,14 @@ export const steps = fc.oneof(
     key: pick,
     as: fc.constantFrom<'succeeded' | 'failed' | 'not_executed'>('succeeded', 'failed', 'not_executed'),
   }),
+  step(18, 'recover', {
+    process: pick,
+    key: pick,
+    finds: fc.boolean(),
+    impossible: fc.nat({ max: 15 }),
+    waits: fc.nat({ max: 2 }),
+    times: fc.integer({ min: 0, max: 4 }),
+  }),
   step(6, 'outcome', { key: pick }),
   step(2, 'skip', { ticks: fc.integer({ min: 3, max: 40 }) }),
 )
@@ -114,6 +124,7 @@ export function apply(model: Model, step: Step): void {
   act(model, step)
   model.clock.now += 1
   for (const process of model.processes) if (!process.paused) renew(model, process)
+  model.upstream.giveUpBefore(model.clock.now - boundTicks)
   model.law.holds(model.store.rows(), model.upstream.requests)
 }
 
@@ -200,6 +211,29 @@ function act(model: Model, step: Step): void {
     }
     case 'person':
       return person(model, process as Process, step)
+    case 'recover': {
+      const row = choose(
+        [...store.rows()].filter(({ operation }) => isBeingRecovered(operation)),
+        step.key,
+      )
+      if (row === undefined) return
+      if (step.impossible > 0) {
+        // Nothing else need happen until it is due.
+        const { next } = (row.operation as Unknown).recovery ?? {}
+        if (step.waits > 0 && next !== undefined) model.clock.now = Math.max(model.clock.now, next.at)
+        add(process, recover(model, process as Process, row.key, step.finds))
+        const task = process?.tasks.at(-1)
+        for (let time = 0; !process?.paused && task && time < step.times; time += 1) run(process as Process, task)
+        return
+      }
+      const without = [step.finds ? 'probe' : 'replay'] as const
+      return add(
+        process,
+        moveRow(model, process as Process, row.key, row.operation, {
+          ...{ type: 'reschedule', at: model.clock.now, without },
+        }),
+      )
+    }
     case 'outcome': {
       const row = choose([...store.rows()], step.key)
       return row && answer(model, row)

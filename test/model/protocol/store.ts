@@ -24,7 +24,10 @@ export type Standing = {
 }
 /** Parts of the protocol that a test takes out, to show that the model notices. */
 export type Broken = Partial<
-  Record<'sequence' | 'fence' | 'handled' | 'twins' | 'intent' | 'sweep' | 'replay' | 'takeUp', boolean>
+  Record<
+    'sequence' | 'fence' | 'handled' | 'twins' | 'intent' | 'sweep' | 'replay' | 'takeUp' | 'honours' | 'early',
+    boolean
+  >
 >
 
 type Move = {

@@ -10,6 +10,10 @@ export type Request = {
   readonly callId: string
   readonly epoch: number
   readonly round: number
+  readonly attempt: number
+  readonly sentAt: number
+  /** The server remembers the key: of such requests of one round one takes effect. */
+  readonly honoured: boolean
   landed: boolean
   /** It may still take effect. */
   mayLand: boolean
@@ -27,7 +31,7 @@ export function createUpstream() {
   const requests: Request[] = []
   return {
     requests: requests as readonly Request[],
-    send: (about: Pick<Request, 'key' | 'callId' | 'epoch' | 'round'>): Request => {
+    send: (about: Pick<Request, 'key' | 'callId' | 'epoch' | 'round' | 'attempt' | 'sentAt' | 'honoured'>): Request => {
       const request = {
         ...about,
         id: requests.length,
@@ -40,21 +44,25 @@ export function createUpstream() {
       requests.push(request)
       return request
     },
-    happen,
+    happen: (request: Request, happening: Happening): void => happen(requests, request, happening),
+    /** A server is done with a request some time after it was sent, heard or not: what a probe relies on. */
+    giveUpBefore: (time: number): void => {
+      for (const request of requests) if (request.sentAt < time) request.mayLand = false
+    },
   }
 }
 export type Upstream = ReturnType<typeof createUpstream>
 
-function happen(request: Request, happening: Happening): void {
-  if (happening === 'lands') return land(request)
+function happen(all: readonly Request[], request: Request, happening: Happening): void {
+  if (happening === 'lands') return land(all, request)
   if (request.seen !== undefined) return
   switch (happening) {
     case 'answers':
-      land(request)
-      if (!request.landed) return
+      land(all, request)
+      if (landedOf(all, request) === undefined) return
       return answer(request, {
         kind: 'result',
-        raw: `{"content":[{"type":"text","text":"did ${request.id}"}]}`,
+        raw: `{"content":[{"type":"text","text":"did ${landedOf(all, request)?.id}"}]}`,
         isError: false,
       })
     case 'fails':
@@ -80,11 +88,20 @@ function happen(request: Request, happening: Happening): void {
   }
 }
 
-function land(request: Request): void {
+function land(all: readonly Request[], request: Request): void {
   if (!request.mayLand) return
-  request.landed = true
   request.mayLand = false
+  if (landedOf(all, request) === undefined) request.landed = true
 }
+
+/** The request whose effect this one has: its own, or that of an earlier one with the same key. */
+const landedOf = (all: readonly Request[], { id, key, epoch, round, honoured }: Request): Request | undefined =>
+  all.find(
+    other =>
+      other.landed &&
+      (other.id === id ||
+        (honoured && other.honoured && other.key === key && other.epoch === epoch && other.round === round)),
+  )
 
 /** The server itself answered: it is done with this request. */
 function answer(request: Request, seen: Seen & { raw: string }): void {

@@ -27,7 +27,7 @@ export type WireFault = {
 }
 
 /** The name of a prepared statement as it travels with each use of it. */
-const statement = (name: string) => `\0${name}\0`
+export const statement = (name: string) => `\0${name}\0`
 
 const wireFaults: readonly WireFault[] = [
   {
@@ -77,6 +77,9 @@ export const cutFaults: readonly Fault[] = wireFaults.map(fault => ({
   how: fault.how,
   run: seed => runWire(cutStage, fault, seed),
 }))
+
+/** Longer than a statement on a silent connection is waited for. */
+const paceMs = 20_000
 
 let keys = 0
 
@@ -152,8 +155,8 @@ async function runCut(stage: Stage, { wire, during = 'write', carrying }: WireFa
   if (during === 'question') await told(story, 'ask', agent.ask(key))
   else await told(story, 'write', (during === 'write through the wire' ? cutAgent : agent).write(key))
   await conclude(story, agent)
-  // What follows a write at its own pace, such as the relay.
-  await Promise.race([striking, pause(300)])
+  // Some things follow a write at their own pace, and wait longer while a connection is silent, such as the relay.
+  await Promise.race([striking, pause(carrying === undefined ? 100 : paceMs)])
   proxy.forget()
   return made
 }

@@ -11,8 +11,8 @@ import { eventually } from '../../helpers/node.ts'
 import { startLab } from '../../helpers/upstream/lab.ts'
 import { agentAt } from '../agent.ts'
 import type { Fault } from '../fault.ts'
-import { runWire, type WireFault } from './faults.ts'
-import { configFor, type Stage } from './stage.ts'
+import { runWire, statement, type WireFault } from './faults.ts'
+import { configFor, type Stage, through } from './stage.ts'
 
 const shared = { wire: 'kafka', bytes: { request: 1_200, answer: 80 }, stallsAreSlow: true } as const
 
@@ -33,6 +33,22 @@ const kafkaWires: readonly WireFault[] = [
     name: 'Kafka fetches cut',
     how: 'whichever connection says something next is cut: fetches, heartbeats, commits of offsets',
     carrying: '',
+  },
+  {
+    name: 'Kafka relay cut as it takes',
+    how: 'the connection to PostgreSQL is cut while the relay takes rows out of the outbox, before Kafka has them',
+    wire: 'database',
+    bytes: { request: 60, answer: 400 },
+    carrying: statement('outbox_take'),
+    stallsAreSlow: true,
+  },
+  {
+    name: 'Kafka relay cut as it commits',
+    how: 'the connection to PostgreSQL is cut around the commit that follows the acknowledgement of Kafka',
+    wire: 'database',
+    bytes: { request: 11, answer: 16 },
+    carrying: 'commit\0',
+    stallsAreSlow: true,
   },
 ]
 
@@ -65,9 +81,14 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
     const node = await ownKafka({ properties: { 'advertised.listeners': `PLAINTEXT://${address}` } })
     closers.push(() => node.stop())
     port = Number(node.brokers.split(':')[1])
+    let databasePort = 0
+    const database = await startProxy(() => ({ host: '127.0.0.1', port: databasePort }))
+    closers.push(() => database.stop())
     const stores = async () => {
-      const others = await kafkaStoresAt([address])
-      return { ...others, env: { ...others.env, KAFKA_BROKERS: address, KAFKA_COMPRESSION: 'none' } }
+      const { env, ...others } = await kafkaStoresAt([address])
+      const url = env['DATABASE_URL'] as string
+      databasePort = Number(new URL(url).port)
+      return { ...others, env: { ...env, KAFKA_COMPRESSION: 'none', DATABASE_URL: through(url, database) } }
     }
     const cluster = await startCluster({ yaml: configFor(lab.port), stores, fronts: 1, brokers: 1, audits: 1 })
     closers.push(() => cluster[Symbol.asyncDispose]())
@@ -76,7 +97,7 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
     await eventually(async () => ((await agent.write('warm')).state === 'succeeded' ? true : undefined), {
       withinMs: 30_000,
     })
-    return { lab, cluster, wires: { kafka }, agent, cutAgent: agent, close }
+    return { lab, cluster, wires: { kafka, database }, agent, cutAgent: agent, close }
   } catch (error) {
     await close()
     throw error

@@ -10,7 +10,15 @@ import { eventually } from '../../helpers/node.ts'
 import { type Lab, startLab } from '../../helpers/upstream/lab.ts'
 import { type Agent, agentAt } from '../agent.ts'
 
-export type Wire = 'agent' | 'upstream' | 'questions' | 'replies' | 'frontDatabase' | 'brokerDatabase' | 'kafka'
+export type Wire =
+  | 'agent'
+  | 'upstream'
+  | 'questions'
+  | 'replies'
+  | 'frontDatabase'
+  | 'brokerDatabase'
+  | 'kafka'
+  | 'database'
 
 export type Stage = {
   readonly lab: Lab
@@ -93,7 +101,8 @@ roles: { all: { allow: ["*"] } }
 agents: { dev: { roles: [all], readHistory: true } }
 `
 
-function through(url: string, { port }: Proxy): string {
+/** The same address, by way of a proxy. */
+export function through(url: string, { port }: Proxy): string {
   const changed = new URL(url)
   changed.port = String(port)
   return changed.href

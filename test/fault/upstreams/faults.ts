@@ -103,6 +103,11 @@ export const upstreamFaults: readonly Fault[] = [
     run: runLate,
   },
   {
+    name: 'server: turned away, then 409',
+    how: 'answers 429, and 409 to the next try with the same key',
+    run: runTurnedAway,
+  },
+  {
     name: 'server: streams left open',
     how: 'more answers on streams that do not end than there are sockets to a server',
     run: runLeftOpen,
@@ -191,6 +196,9 @@ async function runLate(): Promise<Faulted> {
     await stage.labs.modern.waitForCall(calls + 1)
     const told = await first
     if (!['unknown', 'no_answer'].includes(told.state)) broken.push(`${key}: told ${told.state} before the answer`)
+    // A second try would be answered 409 by a server that still works on the first: there is none.
+    const again = await stage.agent(server, 1_000).write(key, { behave: 'late' })
+    if (!['unknown', 'no_answer'].includes(again.state)) broken.push(`${key}: told ${again.state} at the second try`)
     stage.labs.modern.release()
     let asked = await stage.agent(server).ask(key, 10_000)
     for (let tries = 0; tries < 40 && asked.state !== 'succeeded'; tries += 1)
@@ -202,7 +210,21 @@ async function runLate(): Promise<Faulted> {
   return { runs: names.length, lost: missing.length, violations: [...broken, ...missing] }
 }
 
-/** One more than `maxConnections` of shared/upstream. */
+/** The first is no attempt that counts: the same key may try again, and what it hears then is the outcome. */
+async function runTurnedAway(): Promise<Faulted> {
+  const stage = await upstreamStage()
+  const agent = stage.agent('modern')
+  const key = `turned-away-${(keys += 1)}`
+  stage.labs.modern.behave('http_429', 'http_409')
+  const states = [await agent.write(key), await agent.write(key), await agent.write(key)].map(({ state }) => state)
+  const broken: string[] = []
+  if (states.join() !== 'not_executed,failed,failed') broken.push(`${key}: told ${states.join()}`)
+  if (stage.calls('modern', key) !== 2) broken.push(`${key}: sent ${stage.calls('modern', key)} times`)
+  const missing = await missingEvents({ cluster: stage.node }, [key])
+  return { runs: 1, lost: missing.length, violations: [...broken, ...missing] }
+}
+
+/** More than `maxConnections` of shared/upstream. */
 const manyStreams = 130
 
 async function runLeftOpen(): Promise<Faulted> {

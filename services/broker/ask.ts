@@ -4,6 +4,7 @@
  */
 import type { AskCommand } from '../../shared/call/command.ts'
 import { scopeHash } from '../../shared/call/fingerprint.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Broker } from './deps.ts'
 import { queriedRecord } from './events.ts'
 import { patiently } from './patience.ts'
@@ -15,6 +16,7 @@ export async function answerAsk(broker: Broker, command: AskCommand, signal: Abo
   const { callId, tenant, keyspace, server, key, caller, replyTo } = command
   const scope = scopeHash(command)
   const event = queriedRecord({ callId, tenant, keyspace, server, key, caller, at: broker.clock.now() })
+  crashPoint('broker.ask.before')
   const found = await patiently({ log: broker.log, signal, doing: 'answering a question' }, async () => {
     if (await fenceKey(broker.db, { callId, scope, tenant, keyspace, server, key, agent: caller.agent, event }))
       return undefined
@@ -24,6 +26,7 @@ export async function answerAsk(broker: Broker, command: AskCommand, signal: Abo
     if (record === undefined) throw new Error('the key is held, but its record could not be read')
     return record
   })
+  crashPoint('broker.ask.committed')
   broker.waiting.tell(
     replyTo,
     found ? { kind: 'outcome', callId, how: 'replayed', record: found } : { kind: 'not_found', callId },

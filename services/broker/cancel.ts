@@ -3,6 +3,7 @@ import type { CancelCommand } from '../../shared/call/command.ts'
 import { scopeHash } from '../../shared/call/fingerprint.ts'
 import type { Broker } from './deps.ts'
 import { isAnswerable } from '../../shared/call/decide.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import { letGo, recordOfHeld } from './held.ts'
 import { move } from './move.ts'
 import { patiently } from './patience.ts'
@@ -19,6 +20,7 @@ export async function cancelCall(broker: Broker, command: CancelCommand, signal:
   // Held elsewhere: its owner's queue or the sweep ends it. Without an intent both say the same.
   if (held === undefined) return
   const { operation: after, moved } = await move(broker, held, () => ({ type: 'cancel', at: broker.clock.now() }))
+  crashPoint('broker.cancel.committed')
   if (!moved || !isAnswerable(after)) return
   broker.lanes.takeWaiting(waiting => waiting === held)
   letGo(broker.held, held)

@@ -1,6 +1,7 @@
 /** Claims in batches, each with its own verdict: one row that the database cannot take must not hold up the others. */
 import { claimOperations, type Claim } from './sql/claim.ts'
 import type { Queryable } from './sql/row.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 
 /** `impossible`: the database refuses this row's data, and always will. */
 export type Claimed = { readonly won: boolean; readonly impossible?: string }
@@ -23,7 +24,9 @@ async function claimOrSplit(
 ): Promise<void> {
   if (claims.length === 0) return
   try {
+    crashPoint('broker.claim.before')
     const won = await claimOperations(db, owner, claims)
+    crashPoint('broker.claim.committed')
     for (const claim of claims) verdicts.set(claim, { won: won.has(claim.operationId) })
   } catch (error) {
     if (!isDataError(error)) throw error

@@ -4,6 +4,7 @@ import { decide, type OperationEvent, type Submit } from '../../shared/call/deci
 import { evolve } from '../../shared/call/evolve.ts'
 import { changeHash, inputsHash, type Json, requestStateHash } from '../../shared/call/fingerprint.ts'
 import { afterCall } from '../../shared/call/key.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Claimed } from './claim-batch.ts'
 import type { Broker } from './deps.ts'
 import { dispatch } from './dispatch.ts'
@@ -75,10 +76,12 @@ const send = async (
   claim: Claim,
   { receivedAt }: SubmitCommand,
   fence: OperationRow | undefined,
-): Promise<Claimed> =>
-  fence === undefined
-    ? broker.claims.add(claim)
-    : { won: await claimFenced(broker.db, broker.owner.id(), claim, receivedAt) }
+): Promise<Claimed> => {
+  if (fence === undefined) return broker.claims.add(claim)
+  const won = await claimFenced(broker.db, broker.owner.id(), claim, receivedAt)
+  crashPoint('broker.claim_fenced.committed')
+  return { won }
+}
 
 function claimOf(
   broker: Broker,

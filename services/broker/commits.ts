@@ -3,6 +3,7 @@
  * is answered from the record, so a late commit costs nothing but a look-up, and an early one costs every call a commit.
  */
 import type { Delivery } from '../../shared/journal/port.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 
 export type Commits = {
   /** Takes note that everything up to the end of this delivery has been handled. */
@@ -19,7 +20,9 @@ export function createCommits(pauseMs: number, onError: (error: unknown) => void
     const partitions = partition === undefined ? [...latest.keys()] : [partition]
     const deliveries = partitions.flatMap(each => latest.get(each) ?? [])
     for (const each of partitions) latest.delete(each)
+    crashPoint('broker.offsets.before')
     await Promise.all(deliveries.map(delivery => delivery.commit()))
+    crashPoint('broker.offsets.committed')
   }
 
   return {

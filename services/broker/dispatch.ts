@@ -5,6 +5,7 @@
 import { type AttemptId, isAnswerable } from '../../shared/call/decide.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { classify, type Seen } from '../../shared/call/seen.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Broker, ToolRules } from './deps.ts'
 import { lateRecord } from './events.ts'
 import { type Held, letGo, recordOfHeld } from './held.ts'
@@ -57,6 +58,7 @@ async function send(broker: Broker, held: Held, rules: ToolRules): Promise<Seen>
     timeoutMs: rules.timeoutMs + rules.lateWindowMs,
   }
   try {
+    crashPoint('broker.dispatch.before')
     return await broker.upstreams.dispatch(request)
   } catch (error) {
     broker.log.error({ err: error, operation: operation.operationId }, 'an attempt ended with an error of our own')
@@ -92,6 +94,7 @@ function withinTimeout(attempt: Promise<Seen>, timeoutMs: number): Promise<Seen 
 
 async function timeOut(broker: Broker, held: Held, id: AttemptId): Promise<void> {
   const { operation } = await move(broker, held, () => ({ type: 'time_out', at: broker.clock.now(), ...id }))
+  crashPoint('broker.timeout.committed')
   if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
 }
 
@@ -129,6 +132,7 @@ async function record(
   rules: ToolRules,
   { seen, startedAt, id }: About & { seen: Seen },
 ): Promise<void> {
+  crashPoint('broker.dispatch.answered')
   const verdict = classify(seen, rules.ambiguous ? { ambiguous: rules.ambiguous } : {})
   const answer = answerOf(seen)
   const { operation, moved } = await move(
@@ -142,6 +146,7 @@ async function record(
     }),
     { answer, startedAt, reason: reasonOf(seen), attempt: id.attempt },
   )
+  crashPoint('broker.complete.committed')
   if (!moved) {
     if (seen.kind !== 'lost' && seen.kind !== 'not_sent') await keepEvidence(broker, held, { seen, answer, id })
     await tellFromRecord(broker, operation.operationId)
@@ -168,6 +173,7 @@ async function keepEvidence(
   await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a late answer' }, () =>
     rememberEvents(broker.db, [event]),
   )
+  crashPoint('broker.evidence.committed')
 }
 
 function finish(broker: Broker, held: Held): void {

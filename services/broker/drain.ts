@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Broker } from './deps.ts'
 import { giveUp } from './queue.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 
 const pollMs = 10
 
@@ -9,6 +10,7 @@ const pollMs = 10
 export async function waitForDispatches(broker: Broker, graceMs: number): Promise<void> {
   const waiting = broker.lanes.takeWaiting(() => true)
   await Promise.allSettled(waiting.map(held => giveUp(broker, held, 'owner_gone')))
+  crashPoint('broker.drain.begun')
   const until = broker.monotonic() + graceMs
   while (inFlight(broker) > 0 && broker.monotonic() < until) await sleep(pollMs)
 }

@@ -4,6 +4,7 @@
  */
 import { type CallCommand, readCommand, type SubmitCommand, withTraceOf } from '../../shared/call/command.ts'
 import type { Delivery, JournalRecord } from '../../shared/journal/port.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import { answerAsk } from './ask.ts'
 import { cancelCall } from './cancel.ts'
 import type { Broker } from './deps.ts'
@@ -13,7 +14,9 @@ import { submitAll } from './submit.ts'
 
 export async function handleDelivery(broker: Broker, delivery: Delivery): Promise<void> {
   const { signal } = delivery
-  for (const group of inGroups(await readAll(broker, delivery))) {
+  const commands = await readAll(broker, delivery)
+  crashPoint('broker.batch.read')
+  for (const group of inGroups(commands)) {
     if (group.type === 'submits') await submitAll(broker, group.commands, signal)
     else if (group.command.type === 'ask') await answerAsk(broker, group.command, signal)
     else await cancelCall(broker, group.command, signal)

@@ -8,6 +8,7 @@ import { evolve } from '../../shared/call/evolve.ts'
 import { changeHash, scopeHash } from '../../shared/call/fingerprint.ts'
 import { afterCall } from '../../shared/call/key.ts'
 import type { Operation } from '../../shared/call/operation.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Broker } from './deps.ts'
 import { joinRecord, transitionRecord } from './events.ts'
 import { type Held, letGo } from './held.ts'
@@ -168,6 +169,7 @@ async function reopen(
     broker.log.warn({ err: error, call: command.callId }, 'a new try could not be confirmed; looking again')
     return false
   })
+  crashPoint('broker.reopen.committed')
   if (moved) begin(broker, held, slot)
   else giveBack(broker, command, slot)
   return moved ? 'handled' : 'again'
@@ -185,10 +187,12 @@ async function join(
   const event = joinRecord(broker.events, { command, operation, how, code, at: broker.clock.now() })
   const { callId, replyTo } = command
   if (how === 'attached') broker.waiting.add(operation.operationId, { callId, replyTo, how })
+  crashPoint('broker.join.before')
   const remembered = await patiently(
     { log: broker.log, signal: broker.stopping, doing: 'recording a repeated call' },
     () => broker.joins.add({ callId, operationId: operation.operationId, how, code, event }),
   )
+  crashPoint('broker.join.committed')
   // Somebody else handled this very call meanwhile: what they did is what is told (I5).
   if (!remembered) return 'again'
   broker.telemetry.joined({ callId, server: command.server, operation, how, code })

@@ -5,6 +5,7 @@
  */
 import type { Logger } from 'pino'
 import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import { enterOwner, endOwner, renewOwner } from './sql/owners.ts'
 import type { Queryable } from './sql/row.ts'
 
@@ -38,6 +39,7 @@ export async function startOwner(deps: Deps, { leaseMs }: { leaseMs: number }): 
     const fresh = deps.ids.ulid()
     const asked = deps.monotonic()
     await enterOwner(deps.db, fresh, leaseMs)
+    crashPoint('broker.owner.entered')
     id = fresh
     deadline = deadlineFrom(asked)
   }
@@ -45,6 +47,7 @@ export async function startOwner(deps: Deps, { leaseMs }: { leaseMs: number }): 
   const renew = async () => {
     const asked = deps.monotonic()
     if (asked < deadline && (await renewOwner(deps.db, id, leaseMs))) {
+      crashPoint('broker.owner.renewed')
       deadline = deadlineFrom(asked)
       return
     }

@@ -1,5 +1,6 @@
 /** Accepted calls that wait for a slot, and their way out: one guarded update each, or none. */
 import { isAnswerable } from '../../shared/call/decide.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Broker } from './deps.ts'
 import { dispatch } from './dispatch.ts'
 import { type Held, letGo, recordOfHeld } from './held.ts'
@@ -32,6 +33,7 @@ async function commitIntent(broker: Broker, held: Held): Promise<boolean> {
   const { operation, moved } = await move(broker, held, () => ({ type: 'take_slot', at: broker.clock.now(), owner }), {
     intentBefore: dispatchBy,
   })
+  crashPoint('broker.intent.committed')
   if (moved) return operation.state === 'executing'
   if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
   // Refused under a live lease: by the database's clock, which is never behind ours, the time is over.

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { eventRecord } from '../../shared/events/event.ts'
 import { topics } from '../../shared/journal/topics.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Broker } from './deps.ts'
 import { patiently } from './patience.ts'
 
@@ -32,4 +33,5 @@ export async function reject(
   await patiently({ log: broker.log, signal, doing: 'recording a rejected command' }, () =>
     broker.journal.append([record, event]),
   )
+  crashPoint('broker.reject.recorded')
 }

@@ -10,11 +10,13 @@
  */
 import type { OpenedJournal } from '../../shared/journal/open.ts'
 import type { Journal, NewRecord } from '../../shared/journal/port.ts'
+import type { PostgresJournal } from '../../shared/journal/postgres/journal.ts'
 import { createOutboxRelay, type OutboxRelay } from '../../shared/journal/postgres/outbox.ts'
 import type { Log } from '../../shared/postgres/log.ts'
 import { inTransaction, type Pool } from '../../shared/postgres/pool.ts'
 import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
 import { silentBroker } from '../../shared/telemetry/silent.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import { takeOutbox } from './sql/outbox.ts'
 
 export type { OutboxRelay }
@@ -35,18 +37,28 @@ const maxBytes = 16 * 1024 * 1024
 export function createRelay(opened: OpenedJournal, { pool, log, telemetry = silentBroker }: Deps): OutboxRelay {
   const drainOutbox =
     opened.kind === 'postgres'
-      ? (maxRows: number) => opened.journal.drainOutbox(maxRows)
+      ? (maxRows: number) => moveSome(opened.journal, maxRows)
       : (maxRows: number) => publishSome({ pool, journal: opened.journal }, maxRows)
   return createOutboxRelay({ journal: telemetry.relay({ drainOutbox }), log })
 }
 
+async function moveSome(journal: Pick<PostgresJournal, 'drainOutbox'>, maxRows: number): Promise<number> {
+  const moved = await journal.drainOutbox(maxRows)
+  if (moved > 0) crashPoint('relay.moved')
+  return moved
+}
+
 /** @returns how many rows were published and are gone */
 async function publishSome(deps: { pool: Pool; journal: Journal }, maxRows: number): Promise<number> {
-  return inTransaction(deps.pool, async connection => {
+  const published = await inTransaction(deps.pool, async connection => {
     const records = await takeOutbox(connection, { maxRows, maxBytes, maxIdleMs })
+    if (records.length > 0) crashPoint('relay.taken')
     await publish(deps.journal, records)
+    if (records.length > 0) crashPoint('relay.published')
     return records.length
   })
+  if (published > 0) crashPoint('relay.committed')
+  return published
 }
 
 /** Each by itself, so that the journal makes its batches by their sizes. All are waited for, whatever becomes of one. */

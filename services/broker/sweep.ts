@@ -5,6 +5,7 @@
 import type { SubmitCommand } from '../../shared/call/command.ts'
 import { decide } from '../../shared/call/decide.ts'
 import { evolve } from '../../shared/call/evolve.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Broker } from './deps.ts'
 import { transitionRecord } from './events.ts'
 import { isKept } from './kept.ts'
@@ -35,6 +36,7 @@ async function end(broker: Broker, row: OperationRow): Promise<void> {
   const { event } = decide({ operation }, { type: 'sweep', at: broker.clock.now() }, recovery)
   if (event === undefined) return
   const next = evolve(operation, event)
+  crashPoint('broker.sweep.before')
   const moved = await broker.advances.add({
     operationId: row.operation_id,
     expectedSequence: operation.sequence,
@@ -42,6 +44,7 @@ async function end(broker: Broker, row: OperationRow): Promise<void> {
     event: transitionRecord(broker.events, { event, operation: next, command: commandOfRow(row), opens: false }),
     beside: recovery && !isKept(next) ? { drop: true } : undefined,
   })
+  crashPoint('broker.sweep.committed')
   if (moved) {
     broker.telemetry.moved(row, next)
     broker.log.warn({ operation: row.operation_id, was: operation.state, is: next.state }, 'swept')

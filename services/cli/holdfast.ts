@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { suggestion } from '../../shared/config/nearest.ts'
 import { ConfigError, UnavailableError } from '../../shared/errors.ts'
+import { audit } from './audit.ts'
 import { check } from './check.ts'
 import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
@@ -13,7 +14,7 @@ import { sql } from './sql.ts'
 import { tools } from './tools.ts'
 import { unknowns } from './unknowns.ts'
 
-const commands: readonly Command[] = [check, tools, outcome, report, unknowns, resolve, keys, sql, crashTest]
+const commands: readonly Command[] = [check, tools, outcome, report, unknowns, resolve, keys, sql, audit, crashTest]
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**

@@ -7,6 +7,7 @@ import { serveMetrics } from '../../shared/internal/metrics.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import type { FrontTelemetry } from '../../shared/telemetry/front.ts'
 import { silentFront } from '../../shared/telemetry/silent.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import { createCancels } from './calls/cancels.ts'
 import { createWaiters } from './calls/waiters.ts'
 import { startCatalogue } from './catalogue/catalogue.ts'
@@ -145,6 +146,7 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
     closers.push(async () => {
       listener.drain()
       draining.abort()
+      crashPoint('front.drain.begun')
       await inFlight.done(times.drainMs)
       closing.abort()
       await inFlight.done(closeMs)

@@ -4,13 +4,18 @@ import { execFileSync } from 'node:child_process'
 import {
   accessSync,
   chmodSync,
+  closeSync,
   constants,
   existsSync,
+  fsyncSync,
   linkSync,
   mkdirSync,
+  openSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../../shared/errors.ts'
@@ -94,13 +99,13 @@ function startTimeOf(pid: number): string {
   }
 }
 
-/** A secret of this folder, made at the first start: commitments and sealed session ids hang on it. */
+/**
+ * A secret of this folder, made at the first start: commitments and sealed session ids hang on it. An empty file is that
+ * of a start that was cut off: nothing hangs on it.
+ */
 export function readSecret(dataDir: string): string {
   const path = join(dataDir, 'secret')
-  if (!existsSync(path)) {
-    writeFileSync(path, randomBytes(32).toString('hex'), { mode: 0o600 })
-    chmodSync(path, 0o600)
-  }
+  if (!existsSync(path) || readFileSync(path, 'utf8').trim() === '') writeWhole(path, randomBytes(32).toString('hex'))
   return firstOf(readSecrets(path))
 }
 
@@ -115,8 +120,19 @@ const readSecrets = (path: string): string[] =>
 const firstOf = ([first = '']: readonly string[]) => first
 
 /** Writes a file that only the owner may read. */
-export function writePrivate(dataDir: string, name: string, value: unknown): void {
-  const path = join(dataDir, name)
-  writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 })
-  chmodSync(path, 0o600)
+export const writePrivate = (dataDir: string, name: string, value: unknown): void =>
+  writeWhole(join(dataDir, name), `${JSON.stringify(value, null, 2)}\n`)
+
+/** Written apart, to disk, and then renamed: whoever reads the file, and whatever ends this process, it is whole. */
+function writeWhole(path: string, text: string): void {
+  const draft = `${path}.${process.pid}`
+  const file = openSync(draft, 'w', 0o600)
+  try {
+    writeSync(file, text)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  chmodSync(draft, 0o600)
+  renameSync(draft, path)
 }

@@ -105,7 +105,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   relay.start()
   closers.add(() => relay.stop())
 
-  const ids = createIds()
+  const ids = createIds(clock)
   const start = { service: 'single', run: ids.ulid(), policyVersion: config.version }
   closers.add(await recordStart({ journal, clock }, start))
   const trimming = startTrimming(opened, log)

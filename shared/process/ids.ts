@@ -4,8 +4,10 @@ import { monotonicFactory } from 'ulid'
 /**
  * ULIDs that sort in the order they were made within this process. Random numbers are drawn in blocks: one system call
  * a character would be the dearest part of a call.
+ * @param clock whose time they carry. A report of a time goes by ids, so in a service it is the database's: a process whose
+ *   own clock is wrong must not date its calls with it.
  */
-export function createIds(): { ulid(): string } {
+export function createIds(clock: { now(): number } = Date): { ulid(): string } {
   const block = new Uint32Array(1024)
   let next = block.length
   const random = () => {
@@ -16,5 +18,5 @@ export function createIds(): { ulid(): string } {
     return (block[next++] as number) / 2 ** 32
   }
   const ulid = monotonicFactory(random)
-  return { ulid: () => ulid() }
+  return { ulid: () => ulid(clock.now()) }
 }

@@ -46,7 +46,7 @@ export async function openStores(
   closers.add(() => journal.close())
   needs.check('journal', () => journal.ping())
 
-  const ids = createIds()
+  const ids = createIds(database.clock)
   const start = { service, run: ids.ulid(), policyVersion: config.version }
   // Tried again under one id: it is in the history once.
   closers.add(await needs.until('start_on_record', () => recordStart({ journal, clock: database.clock }, start)))

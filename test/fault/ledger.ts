@@ -69,10 +69,13 @@ export async function conclude(story: Story, agent: Agent): Promise<void> {
   if (isFree && again.state === 'pending') await settle(story, agent)
 }
 
+/** Without the words, which the state says too. */
+const briefly = ({ text: _, ...entry }: Entry) => entry
+
 export function violations({ key, entries, effects }: Story): string[] {
   const broken: string[] = []
   const breaks = (promise: string) =>
-    broken.push(`${key}: ${promise}: ${JSON.stringify({ effects: effects(), entries })}`)
+    broken.push(`${key}: ${promise}: ${JSON.stringify({ effects: effects(), entries: entries.map(briefly) })}`)
   let final: Entry | undefined
   if (effects() > 1) breaks('I1, done more than once')
   for (const entry of entries.filter(each => !isDoubt(each))) {

@@ -31,7 +31,8 @@ export type Member = {
   readonly service: Service
   readonly url: string
   /** Starts it; does not wait until it is ready. */
-  start(): void
+  /** With this in its environment besides. */
+  start(env?: Record<string, string>): void
   /** Resolves when `/readyz` is 200. */
   ready(): Promise<void>
   readyz(): Promise<Readyz>
@@ -43,6 +44,8 @@ export type Member = {
   kill(): Promise<void>
   /** Asks it to end. Resolves with the exit code. */
   terminate(): Promise<number>
+  /** Does not wait for anything. */
+  signal(signal: NodeJS.Signals): void
   /** It does not run now. */
   isStopped(): boolean
 }
@@ -195,12 +198,12 @@ function createMember(service: Service, port: number, { program, env }: Run): Me
   return {
     service,
     url,
-    start() {
+    start(more = {}) {
       assert.equal(running(), undefined, 'it runs already')
       printed = ''
       const started = spawn(process.execPath, program, {
         cwd: root,
-        env: { ...process.env, ...env },
+        env: { ...process.env, ...env, ...more },
         stdio: ['ignore', 'pipe', 'pipe'],
       })
       for (const stream of [started.stdout, started.stderr]) stream.on('data', chunk => (printed += String(chunk)))
@@ -223,6 +226,7 @@ function createMember(service: Service, port: number, { program, env }: Run): Me
     log: () => printed,
     pid: () => running()?.pid ?? assert.fail(`${service} at ${url} does not run`),
     kill: async () => void (await end('SIGKILL')),
+    signal: signal => void running()?.kill(signal),
     terminate: () => end('SIGTERM'),
     isStopped: () => running() === undefined,
   }

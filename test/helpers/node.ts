@@ -22,8 +22,10 @@ export type Node = {
   output(): string
   /** Ends the process without asking it; resolves when it is gone. */
   kill(): Promise<void>
-  /** Starts it again over the same folder. */
-  start(): Promise<void>
+  /** Starts it again over the same folder, with this in its environment besides. */
+  start(env?: Record<string, string>): Promise<void>
+  /** Resolves when the process that runs now is gone: the signal that ended it, or its exit code. */
+  ended(): Promise<NodeJS.Signals | number>
   /** Ctrl-C. Resolves with the exit code. */
   interrupt(): Promise<number>
   signal(signal: NodeJS.Signals): void
@@ -57,7 +59,7 @@ export async function startNode({ yaml, env = {}, program = sources }: NodeOptio
   let printed = ''
 
   const readyFile = () => JSON.parse(readFileSync(join(folder, 'data', 'ready.json'), 'utf8')) as Ready
-  const spawnNode = () => {
+  const spawnNode = (more: Record<string, string>) => {
     const spawned = spawn(process.execPath, program, {
       cwd: root,
       env: {
@@ -67,15 +69,16 @@ export async function startNode({ yaml, env = {}, program = sources }: NodeOptio
         HOLDFAST_FRONT_PORT: '0',
         HOLDFAST_AUDIT_PORT: '0',
         ...env,
+        ...more,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     for (const stream of [spawned.stdout, spawned.stderr]) stream?.on('data', chunk => (printed += String(chunk)))
     return spawned
   }
-  const start = async () => {
+  const start = async (more: Record<string, string> = {}) => {
     printed = ''
-    const spawned = spawnNode()
+    const spawned = spawnNode(more)
     child = spawned
     await new Promise<void>((resolve, reject) => {
       const timer = setTimeout(
@@ -118,6 +121,11 @@ export async function startNode({ yaml, env = {}, program = sources }: NodeOptio
     output: () => printed,
     kill: async () => void (await end('SIGKILL')),
     start,
+    ended: async () => {
+      const running = child as ChildProcess
+      if (running.exitCode === null && running.signalCode === null) await once(running, 'exit')
+      return running.signalCode ?? (running.exitCode as number)
+    },
     interrupt: () => end('SIGINT'),
     signal: signal => void child?.kill(signal),
     async sql<Row>(query: string) {

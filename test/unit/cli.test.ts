@@ -20,7 +20,18 @@ test('every command explains itself', async () => {
   const overview = await runCli(['--help'], { cwd })
   assert.equal(overview.exit, 0)
   const names = [...overview.out.matchAll(/^ {2}([\w-]+) /gm)].map(match => match[1] ?? '')
-  assert.deepEqual(names, ['check', 'tools', 'outcome', 'report', 'unknowns', 'resolve', 'keys', 'sql', 'crash-test'])
+  assert.deepEqual(names, [
+    'check',
+    'tools',
+    'outcome',
+    'report',
+    'unknowns',
+    'resolve',
+    'keys',
+    'sql',
+    'audit',
+    'crash-test',
+  ])
   for (const name of names) {
     const { exit, out, err } = await runCli([name, '--help'], { cwd })
     assert.equal(exit, 0)
@@ -40,6 +51,9 @@ test('a misused command exits 2 with one sentence and its usage, and runs nothin
     [['outcome', 'pay', 'k', '--call', 'c'], /^Name a server and a key/],
     [['outcome', 'pay', 'k', '--wait', '51s'], /^--wait must be/],
     [['report', '--since', 'yesterday'], /^--since must be/],
+    [['audit', 'all'], /^audit takes no arguments/],
+    [['audit', '--since', 'yesterday'], /^--since must be/],
+    [['audit', '--overdue', 'long'], /^--overdue must be/],
     [['unknowns', 'pay'], /^unknowns takes no arguments/],
     [['resolve', '--as', 'failed'], /^Name one call/],
     [['resolve', 'c', '--as', 'done'], /^--as must be one of succeeded, failed, not_executed/],
@@ -110,7 +124,7 @@ test('a file that is not there, or is a folder, is one sentence', async () => {
 })
 
 test('where nothing runs, each command says so in one sentence and exits 1', async () => {
-  for (const words of [['outcome', 'pay', 'k'], ['report'], ['sql', 'select 1'], ['keys', 'list']]) {
+  for (const words of [['outcome', 'pay', 'k'], ['report'], ['sql', 'select 1'], ['keys', 'list'], ['audit']]) {
     const { exit, out, err } = await runCli(words, { cwd })
     assert.equal(exit, 1, words.join(' '))
     assert.match(err, /^Holdfast is not running here \(start it with npm start, .*\)\n$/)
@@ -128,7 +142,7 @@ test('a node that stopped has left its address: nobody answers there, in one sen
   )
   writeFileSync(join(data, 'postgres.json'), JSON.stringify({ url: 'postgres://u:secret@127.0.0.1:1/postgres' }))
   const env = { HOLDFAST_DATA: data }
-  for (const words of [['outcome', 'pay', 'k'], ['report'], ['sql', 'select 1'], ['keys', 'list']]) {
+  for (const words of [['outcome', 'pay', 'k'], ['report'], ['sql', 'select 1'], ['keys', 'list'], ['audit']]) {
     const { exit, err } = await runCli(words, { cwd, env })
     assert.equal(exit, 1)
     assert.match(err, /^(Nothing answers at|The database does not answer) .*npm start.*\.\n$/)

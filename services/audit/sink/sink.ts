@@ -17,6 +17,7 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Delivery, Journal, JournalRecord, PartitionLag } from '../../../shared/journal/port.ts'
 import { topics } from '../../../shared/journal/topics.ts'
+import { crashPoint } from '../../../shared/process/crash-point.ts'
 import type { Log } from '../log.ts'
 import { createChanges } from './changes.ts'
 import type { History } from './history.ts'
@@ -109,7 +110,9 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
     const written = new Set(batch)
     buffer = buffer.filter(entry => !written.has(entry))
     changes.tell()
-    for (const partition of await commit(log, batch)) forget(partition)
+    const lost = await commit(log, batch)
+    crashPoint('sink.committed')
+    for (const partition of lost) forget(partition)
   }
 
   const tryFlush = async (): Promise<boolean> => {
@@ -174,6 +177,7 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
 
 async function write({ journal, history }: SinkDeps, certain: Certainty, batch: readonly Entry[]): Promise<void> {
   const missing = await missingOf(history, certain, batch)
+  crashPoint('sink.readback.done')
   const rejected = []
   const rows = []
   for (const [index, { record }] of missing.entries()) {
@@ -188,8 +192,12 @@ async function write({ journal, history }: SinkDeps, certain: Certainty, batch: 
     rejected.push(rejectedRecord(record, rejection))
     rows.push(rejectedRow(record, rejection))
   }
-  if (rejected.length > 0) await journal.append(rejected)
+  if (rejected.length > 0) {
+    await journal.append(rejected)
+    crashPoint('sink.rejected.recorded')
+  }
   if (rows.length > 0) await history.insert(rows)
+  crashPoint('sink.inserted')
 }
 
 /**

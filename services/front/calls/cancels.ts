@@ -5,6 +5,7 @@
  * Known only to the front that took the call: a cancel that reaches another one has no effect, which is always safe.
  */
 import { type CancelCommand, commandRecord, type SubmitCommand } from '../../../shared/call/command.ts'
+import { crashPoint } from '../../../shared/process/crash-point.ts'
 import type { Front } from '../deps.ts'
 
 export type RequestId = string | number
@@ -58,7 +59,9 @@ export async function cancelCall(
   }
   try {
     await entry.appended
+    crashPoint('front.cancel.before')
     await journal.append([commandRecord(command)])
+    crashPoint('front.cancel.after')
   } catch (error) {
     log.warn({ err: error, callId }, 'a cancel could not be passed on; the call runs')
   }

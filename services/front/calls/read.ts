@@ -4,6 +4,7 @@
  */
 import type { Code } from '../../../shared/call/codes.ts'
 import { classify, type Seen } from '../../../shared/call/seen.ts'
+import { crashPoint } from '../../../shared/process/crash-point.ts'
 import { callMetaName } from '../answers/outcome-meta.ts'
 import { editResult } from '../answers/raw.ts'
 import { eraMeta, ownResult, resultTypeOf } from '../answers/write.ts'
@@ -29,6 +30,7 @@ export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswe
   const startedAt = performance.now()
   const requested = settle(deps.journal.append([requestedRecord(context, facts)]))
   const seen = await dispatchRead(deps, call, argumentsJson, startedAt)
+  crashPoint('front.read.dispatched')
   const verdict = classify(seen)
   const durationMs = performance.now() - startedAt
   const finished = settle(
@@ -45,6 +47,7 @@ export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswe
   }
   try {
     await acknowledged
+    crashPoint('front.read.recorded')
     return { ...answerRead(call, seen), told: toldOf(facts, verdict) }
   } catch (error) {
     deps.log.warn(

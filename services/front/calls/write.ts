@@ -5,6 +5,7 @@
 import { commandRecord, type SubmitCommand } from '../../../shared/call/command.ts'
 import { fingerprint } from '../../../shared/call/fingerprint.ts'
 import { AppendRefused, type NewRecord } from '../../../shared/journal/port.ts'
+import { crashPoint } from '../../../shared/process/crash-point.ts'
 import { stateTold } from '../answers/state-told.ts'
 import { answerWrite, type WriteReply } from '../answers/write.ts'
 import type { Front } from '../deps.ts'
@@ -64,7 +65,9 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
   const prepared = prepare(deps, call, { ...keyed, scopeServer })
   const refusal = refusalOf(deps, call, prepared, keyed.args)
   if (refusal !== undefined) return refuse(prepared.facts, refusal)
-  return answer(await submitAndWait(deps, call, prepared.submit))
+  const reply = await submitAndWait(deps, call, prepared.submit)
+  crashPoint('front.answer.before')
+  return answer(reply)
 }
 
 function prepare(
@@ -142,6 +145,7 @@ async function submitAndWait(deps: Front, call: SettledCall, first: SubmitComman
   for (;;) {
     const left = end - performance.now()
     if (!isOwnerGone(reply) || left < leastTryMs || deps.draining.aborted) return reply
+    crashPoint('front.resubmit.before')
     const receivedAt = deps.clock.now()
     const again = { ...first, callId: deps.ids.ulid(), receivedAt, dispatchBy: receivedAt + Math.floor(left) }
     const next = await submitOnce(deps, call, again, left)
@@ -167,11 +171,13 @@ async function submitOnce(
   const { callId } = submit
   // Open before the append: the reply may be here before the acknowledgement.
   const mailbox = deps.waiters.open(callId)
+  crashPoint('front.append.before')
   const appended = deps.journal.append([commandRecord(submit)])
   const ref = { agent: incoming.identity.agent, session: incoming.session?.id, requestId: incoming.requestId }
   const unregister = deps.cancels.register(ref, { submit, appended: appended.catch(() => {}) })
   try {
     await appended
+    crashPoint('front.append.after')
     return await awaitReply(deps, { submit, mailbox, waitMs })
   } catch (error) {
     deps.log.warn({ err: error, callId }, 'a command was not acknowledged by the journal')

@@ -6,6 +6,7 @@ import { type AskCommand, type Caller, commandRecord } from '../../../shared/cal
 import type { OutcomeQuery, Viewer } from '../../../shared/call/broker-port.ts'
 import { isFinal } from '../../../shared/call/operation.ts'
 import type { OutcomeRecord } from '../../../shared/call/record.ts'
+import { crashPoint } from '../../../shared/process/crash-point.ts'
 import type { Front } from '../deps.ts'
 
 /** `server` is the name that keys are recorded under. */
@@ -73,7 +74,9 @@ async function askJournal(
   const mailbox = waiters.open(callId)
   const end = performance.now() + askWithinMs
   try {
+    crashPoint('front.ask.before')
     await journal.append([commandRecord(command)])
+    crashPoint('front.ask.after')
     while (!closing.aborted && performance.now() < end) {
       const reply = await mailbox.next(Math.min(rereadMs, end - performance.now()), closing)
       if (reply?.kind === 'not_found') return { kind: 'not_found' }

@@ -25,6 +25,7 @@ type Deps = {
 }
 
 const retryMs = 100
+const endsSession = new Set(['UNKNOWN_MEMBER_ID', 'ILLEGAL_GENERATION', 'REBALANCE_IN_PROGRESS'])
 
 /** @returns a function that resolves once its commit is durable: true, or false when its generation is over */
 export function createCommits(deps: Deps): (commit: Commit) => Promise<boolean> {
@@ -41,8 +42,8 @@ export function createCommits(deps: Deps): (commit: Commit) => Promise<boolean> 
         return await batcher.add(commit)
       } catch (error) {
         const answer = answerOf(error)
-        if (answer === 'REBALANCE_IN_PROGRESS') return false
-        if (answer === 'UNKNOWN_MEMBER_ID' || answer === 'ILLEGAL_GENERATION') deps.refused(session, error)
+        // False while the session went on would let a handler drop what is not delivered again.
+        if (endsSession.has(answer ?? '')) deps.refused(session, error)
         else {
           deps.onError(error)
           // Whoever stops does not wait for a Kafka that is away: what is not committed comes again.

@@ -22,6 +22,7 @@ export const behaviours = [
   'empty_202',
   'unknown_type',
   'session_404',
+  'busy_once',
 ] as const
 export type Behaviour = (typeof behaviours)[number] | HostileBehaviour | `http_${number}` | `http_${number}_after`
 
@@ -34,6 +35,8 @@ export type Situation = {
   /** Resolves at `lab.release()`. */
   readonly released: () => Promise<void>
   readonly forgetSession: () => void
+  /** No call had these arguments before. */
+  readonly isFirst: () => boolean
 }
 
 export async function behave(behaviour: Behaviour, situation: Situation): Promise<void> {
@@ -113,6 +116,9 @@ export async function behave(behaviour: Behaviour, situation: Situation): Promis
     case 'session_404':
       situation.forgetSession()
       return json(response, 404, rpcError(null, -32001, 'Session not found'))
+    case 'busy_once':
+      if (situation.isFirst()) return status(response, 'http_429', run)
+      return json(response, 200, answer())
     default:
       return isHostile(behaviour) ? beHostile(behaviour, situation) : status(response, behaviour, run)
   }

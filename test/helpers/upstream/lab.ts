@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { openLedger } from './ledger.ts'
 import { type Behaviour, behave, event, json, notification, rpcError, stream } from './lab-behaviours.ts'
 import { type Effect, type LabCall, type LabTool, labTools, runTool } from './lab-tools.ts'
 
@@ -23,6 +24,8 @@ export type LabOptions = {
   readonly handshake?: 'answer' | 'hang' | `http_${number}`
   /** Answers without a `Keep-Alive` hint and closes idle connections after this time. Default: Node's own 5 s, hinted. */
   readonly keepAliveTimeoutMs?: number
+  /** A file that every effect is in, fsynced, before its call is answered. */
+  readonly ledger?: string
 }
 
 export type Lab = {
@@ -64,6 +67,7 @@ type State = {
   readonly next: Behaviour[]
   readonly listeners: Map<ServerResponse, string | undefined>
   readonly signals: EventEmitter
+  readonly record: (effects: readonly Effect[]) => void
   tools: readonly LabTool[]
 }
 
@@ -77,6 +81,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     next: [],
     listeners: new Map(),
     signals: new EventEmitter().setMaxListeners(0),
+    record: options.ledger === undefined ? () => {} : openLedger(options.ledger),
     tools: options.tools ?? labTools,
   }
   const http = createServer((request, response) => {
@@ -266,12 +271,15 @@ async function serveRequest(
     response,
     id,
     run: () => {
+      const before = state.effects.length
       const text = runTool(call, state.effects)
+      state.record(state.effects.slice(before))
       state.signals.emit('changed')
       return text
     },
     released: () => released,
     forgetSession: () => state.sessions.delete(String(call.session)),
+    isFirst: () => state.calls.filter(({ arguments: args }) => args.what === call.arguments.what).length === 1,
   })
 }
 

@@ -218,7 +218,7 @@ async function runRepeats(seed: number): Promise<Faulted> {
     await eventually(
       async () =>
         (await journal.lag('holdfast-broker', topics.calls.name)).every(({ lag }) => lag === 0) ? true : undefined,
-      { withinMs: 60_000, what: 'the end of the commands' },
+      { withinMs: 60_000 + 20 * shuffled.length, what: 'the end of the commands' },
     )
     return shuffled.length
   })

@@ -70,7 +70,7 @@ export async function conclude(story: Story, agent: Agent): Promise<void> {
 }
 
 /** Without the words, which the state says too. */
-const briefly = ({ text: _, ...entry }: Entry) => entry
+const briefly = (entry: Entry) => ({ ...entry, text: undefined })
 
 export function violations({ key, entries, effects }: Story): string[] {
   const broken: string[] = []

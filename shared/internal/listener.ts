@@ -35,6 +35,12 @@ export type ListenerInput = {
   readonly log: Log
 }
 
+/**
+ * Longer than load balancers and clients keep an idle connection (60 s is common), so that they are the ones to end it: when
+ * this side does, just as a request is sent, it looks like a lost answer.
+ */
+const idleMs = 72_000
+
 const loopbackNames = new Set(['127.0.0.1', '[::1]', 'localhost'])
 
 export async function openListener({ host, port, needs: names, log }: ListenerInput): Promise<Listener> {
@@ -47,7 +53,7 @@ export async function openListener({ host, port, needs: names, log }: ListenerIn
   const answering = new Set<ServerResponse>()
   let becameIdle = () => {}
   let draining = false
-  const server = createServer((request, response) => {
+  const server = createServer({ keepAliveTimeout: idleMs }, (request, response) => {
     if (draining) response.shouldKeepAlive = false
     answering.add(response)
     response.once('close', () => {

@@ -1,4 +1,4 @@
 import { postgresStores } from '../helpers/cluster-stores.ts'
-import { clusterStopSuite } from './cluster-stop-suite.ts'
+import { clusterStopSuite } from '../e2e/cluster-stop-suite.ts'
 
 clusterStopSuite(postgresStores)

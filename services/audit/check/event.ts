@@ -1,6 +1,6 @@
 import { readWireType, upcast } from '../../../shared/events/upcast.ts'
 import type { JournalRecord, NewRecord } from '../../../shared/journal/port.ts'
-import type { EventFact } from '../../audit/check/facts.ts'
+import type { EventFact } from './facts.ts'
 
 /** A record as the auditor sees it; undefined where it is no event, which the history says by itself. */
 export function eventOf(record: NewRecord & Partial<Pick<JournalRecord, 'offset'>>): EventFact | undefined {
@@ -18,6 +18,7 @@ export function eventOf(record: NewRecord & Partial<Pick<JournalRecord, 'offset'
     type,
     stream,
     sequence,
+    source: headers['ce_source'] ?? '',
     at,
     fields: fields as Record<string, unknown>,
     value,

@@ -1,12 +1,23 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Agent, Launch } from './agent.ts'
-import { prompt } from './agent.ts'
+import { type Agent, type Launch, prompt } from './agent.ts'
 import { startResponsesApi } from './model/responses.ts'
 
 const version = '0.171.0'
 
-function launch({ folder, home, modelUrl, server }: Launch) {
+export const codex: Agent = {
+  title: `Codex ${version}`,
+  package: { name: '@openai/codex', version },
+  program: join('node_modules', '@openai', 'codex', 'bin', 'codex.js'),
+  era: 'legacy',
+  startModel: startResponsesApi,
+  launch,
+  toolName: name => `mcp__holdfast::${name}`,
+  // Only to let a turn pass: tools are shown whole from the beginning.
+  load: () => ({ name: 'list_mcp_resources', input: {} }),
+}
+
+function launch({ home, modelUrl, server, asking = false }: Launch) {
   const config = {
     model: 'scripted',
     model_provider: 'scripted',
@@ -16,23 +27,16 @@ function launch({ folder, home, modelUrl, server }: Launch) {
       wire_api: 'responses',
       env_key: 'MODEL_KEY',
     },
-    // Writes need a person's yes otherwise, and there is none.
-    'mcp_servers.holdfast': { ...serverEntry(server), default_tools_approval_mode: 'approve' },
+    'mcp_servers.holdfast': { ...entryOf(server), ...(!asking && { default_tools_approval_mode: 'approve' }) },
   }
   writeFileSync(join(home, 'config.toml'), toml(config))
-  const work = join(home, 'work')
-  mkdirSync(work, { recursive: true })
   return {
-    program: process.execPath,
-    args: [
-      join(folder, 'node_modules', '@openai', 'codex', 'bin', 'codex.js'),
-      ...['exec', '--skip-git-repo-check', '--cd', work, prompt],
-    ],
+    args: ['exec', '--skip-git-repo-check', prompt],
     env: { CODEX_HOME: home, MODEL_KEY: 'scripted', ...('key' in server && { HOLDFAST_KEY: server.key }) },
   }
 }
 
-const serverEntry = (server: Launch['server']) =>
+const entryOf = (server: Launch['server']) =>
   'url' in server
     ? { url: server.url, bearer_token_env_var: 'HOLDFAST_KEY' }
     : { command: server.command[0], args: server.command.slice(1), env: server.env }
@@ -47,12 +51,3 @@ const line = ([name, value]: [string, unknown]): string =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
     ? `${name} = { ${Object.entries(value).map(line).join(', ')} }`
     : `${name} = ${JSON.stringify(value)}`
-
-export const codex: Agent = {
-  title: `Codex ${version}`,
-  package: { name: '@openai/codex', version },
-  era: 'legacy',
-  startModel: startResponsesApi,
-  launch,
-  toolName: name => `mcp__holdfast::${name}`,
-}

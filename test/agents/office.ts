@@ -18,7 +18,7 @@ const shape = { type: 'object', properties: { id: { type: 'string' } }, required
 
 export const longName = `transfer_${'between_accounts_of_one_customer_'.repeat(3)}v2`
 export const oddName = 'mail.send/now'
-const many = Array.from({ length: 120 }, (_, n) => `form_${String(n).padStart(3, '0')}`)
+export const manyNames = Array.from({ length: 120 }, (_, n) => `form_${String(n).padStart(3, '0')}`)
 
 const tools = [
   { name: 'book', description: 'Books a room.', inputSchema: anything, outputSchema: shape },
@@ -26,7 +26,7 @@ const tools = [
   { name: longName, description: 'Has a long name.', inputSchema: anything },
   { name: oddName, description: 'Has an odd name.', inputSchema: anything },
   { name: 'letter', description: 'Reads a long letter.', inputSchema: anything, annotations: { readOnlyHint: true } },
-  ...many.map(name => ({
+  ...manyNames.map(name => ({
     name,
     description: 'One of many.',
     inputSchema: anything,

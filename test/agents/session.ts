@@ -1,7 +1,7 @@
 /** An agent that runs, with a test in the place of its model. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Agent, Launch } from './agent.ts'
@@ -10,6 +10,8 @@ import { createTurns, type Shown, type ShownResult, type ShownTool, type Turn } 
 export type Session = {
   /** What the model was shown with the newest question. */
   shown(): Shown
+  /** Sees to it that the model is shown these tools whole, by our names for them. */
+  load(names: readonly string[]): Promise<void>
   /** The tool as the model is shown it, by our name for it. */
   tool(name: string): ShownTool | undefined
   /** The model calls one tool. Resolves with what it is shown of the result. */
@@ -23,16 +25,19 @@ export type Session = {
 
 /** The agent's next question comes within this, whatever its tools take. */
 const turnWithinMs = 180_000
+/** A client may begin its conversation before it has heard from the server. */
+const loadingTurns = 20
 
 export async function openSession(
   agent: Agent,
-  { folder, server }: Pick<Launch, 'folder' | 'server'>,
+  options: Pick<Launch, 'server' | 'asking'> & { readonly program: string },
 ): Promise<Session> {
   const home = mkdtempSync(join(tmpdir(), 'holdfast-agent-'))
+  mkdirSync(join(home, 'work'))
   const turns = createTurns()
   const model = await agent.startModel(turns)
-  const { program, args, env } = agent.launch({ folder, home, server, modelUrl: model.url })
-  const child = spawn(program, args, {
+  const { args, env } = agent.launch({ ...options, home, modelUrl: model.url })
+  const child = spawn(options.program, args, {
     cwd: join(home, 'work'),
     // Nothing of the machine's own settings: no proxy, no key, no home.
     env: { PATH: process.env['PATH'], HOME: home, TMPDIR: home, ...env },
@@ -43,24 +48,23 @@ export async function openSession(
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => (printed += String(chunk)))
 
   const next = async (): Promise<Turn> => {
-    const timer = new AbortController()
+    let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
-      const timeout = setTimeout(() => reject(new Error(`${agent.title} asked nothing\n${printed}`)), turnWithinMs)
-      timer.signal.addEventListener('abort', () => clearTimeout(timeout))
+      timer = setTimeout(() => reject(new Error(`${agent.title} asked nothing\n${printed}`)), turnWithinMs)
     })
     const ended = gone.then(() => Promise.reject(new Error(`${agent.title} ended\n${printed}`)))
+    ended.catch(() => {})
     try {
       return await Promise.race([turns.next(), ended, late])
     } finally {
-      timer.abort()
-      ended.catch(() => {})
+      clearTimeout(timer)
     }
   }
   const close = async () => {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
     await gone
     await model.stop()
-    if (process.env['HOLDFAST_AGENT_LOG'] !== undefined) console.log(printed, log(home))
+    if (process.env['HOLDFAST_AGENT_LOG'] !== undefined) console.log(printed, logOf(home))
     rmSync(home, { recursive: true, force: true })
   }
 
@@ -72,10 +76,10 @@ export async function openSession(
     throw error
   }
   let calls = 0
-  const callAll: Session['callAll'] = async list => {
-    const made = list.map(([name, input]) => {
+  const make = async (list: ReadonlyArray<{ readonly name: string; readonly input: unknown }>) => {
+    const made = list.map(call => {
       calls += 1
-      return { id: `call_${calls}`, name: name.startsWith('!') ? name.slice(1) : agent.toolName(name), input }
+      return { id: `call_${calls}`, ...call }
     })
     turn.move({ calls: made })
     turn = await next()
@@ -86,9 +90,16 @@ export async function openSession(
       return found
     })
   }
+  const callAll: Session['callAll'] = list => make(list.map(([name, input]) => ({ name: agent.toolName(name), input })))
+  const tool = (name: string) => turn.shown.tools.find(each => each.name === agent.toolName(name))
   return {
     shown: () => turn.shown,
-    tool: name => turn.shown.tools.find(tool => tool.name === agent.toolName(name)),
+    load: async names => {
+      const missing = () => names.filter(name => tool(name) === undefined)
+      for (let tries = 0; missing().length > 0 && tries < loadingTurns; tries += 1) await make([agent.load(missing())])
+      if (missing().length > 0) throw new Error(`${agent.title} does not show ${missing().join(', ')}\n${printed}`)
+    },
+    tool,
     callAll,
     call: async (name, input) => (await callAll([[name, input]]))[0] as ShownResult,
     say: async text => {
@@ -100,10 +111,7 @@ export async function openSession(
   }
 }
 
-function log(home: string): string {
-  try {
-    return readFileSync(join(home, 'debug.log'), 'utf8')
-  } catch {
-    return ''
-  }
+const logOf = (home: string): string => {
+  const path = join(home, 'debug.log')
+  return existsSync(path) ? readFileSync(path, 'utf8') : ''
 }

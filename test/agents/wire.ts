@@ -26,6 +26,9 @@ export type Wire = {
   sent(): Sent[]
   /** The `tools/call` requests of a tool, in order. */
   calls(name: string): Message[]
+  /** Holds what comes from now on until Holdfast is there again, as a proxy in front of several does. */
+  pause(): void
+  resume(): void
   /** Cuts the connection of the next call of a tool, as `cut` says. Resolves when it is cut. */
   cutNextCall(cut: Pick<Cut, 'of' | 'afterBytes' | 'how'>): Promise<unknown>
   readonly stop: () => Promise<void>
@@ -34,12 +37,15 @@ export type Wire = {
 /** @param target Holdfast's address, asked for each request: a restart may move it */
 export async function startWire(target: () => string): Promise<Wire> {
   const noted: Sent[] = []
+  let going: Promise<void> | undefined
+  let resume = () => {}
   const recorder = createServer((request, response) => {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    request.once('end', () => {
+    request.once('end', async () => {
       const body = Buffer.concat(chunks)
       noted.push({ verb: request.method ?? '', headers: request.headers, message: read(body) })
+      await going
       const url = new URL(target())
       const { method, headers } = request
       const onward = httpRequest({ host: url.hostname, port: url.port, path: request.url, method, headers }, answer => {
@@ -57,6 +63,15 @@ export async function startWire(target: () => string): Promise<Wire> {
   const cutter = await startProxy(() => ({ host: '127.0.0.1', port }))
   return {
     url: `http://127.0.0.1:${cutter.port}/mcp`,
+    pause: () => {
+      going = new Promise(resolve => {
+        resume = () => {
+          going = undefined
+          resolve()
+        }
+      })
+    },
+    resume: () => resume(),
     sent: () => [...noted],
     calls: name =>
       noted.flatMap(({ message }) =>

@@ -11,10 +11,10 @@ import { isObject, member } from './declares.ts'
 export const noticeMember = 'holdfast_notice'
 
 /** Keywords that judge the object as a whole, so that one more member could make it invalid. */
-const judging = [
-  ...['$ref', '$dynamicRef', '$recursiveRef', 'allOf', 'anyOf', 'oneOf', 'not', 'if', 'const', 'enum'],
-  ...['dependentSchemas', 'dependencies', 'patternProperties', 'propertyNames', 'maxProperties'],
-]
+const judging =
+  '$ref $dynamicRef $recursiveRef allOf anyOf oneOf not if const enum dependentSchemas dependencies patternProperties propertyNames maxProperties'.split(
+    ' ',
+  )
 
 /**
  * @param outputSchema a tool's own; never changed

@@ -9,7 +9,6 @@ type Block = {
   readonly tool_use_id?: string
   readonly is_error?: boolean
   readonly content?: string | readonly Block[]
-  readonly tool_name?: string
 }
 type Request = {
   readonly model: string
@@ -32,8 +31,10 @@ export const startMessagesApi = (turns: Turns): Promise<Endpoint> =>
 const blocksOf = (content: string | readonly Block[] | undefined): readonly Block[] =>
   typeof content === 'string' ? [{ type: 'text', text: content }] : (content ?? [])
 
+/** Blocks may hold blocks: a reminder can stand behind the result of a tool. */
+/** Blocks may hold blocks: a reminder can stand behind the result of a tool. */
 const textOf = (blocks: readonly Block[]): string =>
-  blocks.map(({ text, tool_name }) => text ?? (tool_name === undefined ? '' : `loaded ${tool_name}`)).join('\n')
+  blocks.map(({ text, content }) => text ?? textOf(blocksOf(content))).join('\n')
 
 function shownIn({ system, messages, tools = [] }: Request): Shown {
   const blocks = messages.flatMap(({ content }) => blocksOf(content))

@@ -9,6 +9,7 @@ import { renderConfiguration } from './configuration.ts'
 import { renderErrors } from './errors.ts'
 import { renderKafka } from './kafka.ts'
 import { withMetrics } from './metrics.ts'
+import { renderQueries } from './queries.ts'
 
 export type Page = { readonly path: string; readonly render: () => string }
 
@@ -22,6 +23,7 @@ export const pages: readonly Page[] = [
   page('configuration.md', renderConfiguration),
   page('errors.md', renderErrors),
   page('kafka.md', renderKafka),
+  page('queries.md', renderQueries),
   page('operators.md', () => withMetrics(readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8'))),
 ]
 

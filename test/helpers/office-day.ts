@@ -10,7 +10,7 @@ export const day = { from: '2026-11-24T10:00', to: '2026-11-24T12:00' }
 const start = Date.UTC(2026, 10, 24, 10)
 const at = (minutes: number, ms = 0) => new Date(start + minutes * 60_000 + ms).toISOString()
 
-type More = Partial<HoldfastEvent> & Readonly<Record<string, unknown>>
+type More = Partial<HoldfastEvent>
 
 const support = { agent: 'support-bot', keyspace: 'support-bot', client: 'claude-code', conversation: 'case-1' }
 const ops = { agent: 'ops-bot', keyspace: 'ops-bot', client: 'codex', conversation: 'case-2' }
@@ -31,8 +31,8 @@ const asks = (minutes: number, argument: string, more: More = {}): More => ({
 
 function dayOf(tenant: string): HoldfastEvent[] {
   const id = (name: string) => `${tenant}-${name}`
-  const event = (type: string, name: string, sequence: number, time: string, more: More): HoldfastEvent => ({
-    type: type as EventName,
+  const event = (type: EventName, name: string, sequence: number, time: string, more: More): HoldfastEvent => ({
+    type,
     stream: id(name),
     sequence,
     time,
@@ -40,7 +40,7 @@ function dayOf(tenant: string): HoldfastEvent[] {
     tenant,
     ...more,
   })
-  const step = (type: string, name: string, sequence: number, time: string, more: More) =>
+  const step = (type: EventName, name: string, sequence: number, time: string, more: More) =>
     event(type, name, sequence, time, {
       callId: id(name),
       operationId: id(name),
@@ -49,7 +49,7 @@ function dayOf(tenant: string): HoldfastEvent[] {
       attempt: 1,
       ...more,
     })
-  const joins = (type: string, name: string, of: string, time: string, more: More) =>
+  const joins = (type: EventName, name: string, of: string, time: string, more: More) =>
     event(type, name, 1, time, { callId: id(name), operationId: id(of), of: id(of), ...more })
 
   const a = { ...support, ...transfer, key: 'invoice-1' }

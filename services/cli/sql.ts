@@ -44,7 +44,7 @@ export const searchOf = (isJson: boolean, rows: string): URLSearchParams =>
 
 /** A table is small enough to be held, and what was cut of it is said; everything else streams through. */
 export async function printAnswer(shell: Shell, response: Response): Promise<void> {
-  if (!/^Pretty/.test(response.headers.get('x-clickhouse-format') ?? '')) {
+  if (!(response.headers.get('x-clickhouse-format') ?? '').startsWith('Pretty')) {
     if (response.body) await pipeline(response.body, writeTo(shell))
     return
   }

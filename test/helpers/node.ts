@@ -47,6 +47,9 @@ export type NodeOptions = {
   readonly program?: readonly string[]
 }
 
+/** Starts what a suite is about: the single node, or the same in processes over Kafka (kafka-node.ts). */
+export type StartNode = (options: NodeOptions) => Promise<Node>
+
 const sources = ['--import', 'tsx', join(root, 'services/single/main.ts')]
 
 export async function startNode({ yaml, env = {}, program = sources }: NodeOptions): Promise<Node> {

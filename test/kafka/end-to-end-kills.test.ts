@@ -1,0 +1,18 @@
+/**
+ * What test/e2e holds a single node to, held by processes of their own over Kafka, two suites at a time: here all of them
+ * are killed at once, and started again over the same stores.
+ */
+import { describe } from 'node:test'
+import { clientSuite } from '../e2e/client-suite.ts'
+import { commandServersSuite } from '../e2e/command-servers-suite.ts'
+import { recoverySuite } from '../e2e/recovery-suite.ts'
+import { survivalSuite } from '../e2e/survival-suite.ts'
+import { startKafkaNode } from '../helpers/kafka-node.ts'
+import { kafkaStores } from '../helpers/kafka-stores.ts'
+
+describe('end to end over Kafka, with kills', { concurrency: 2 }, () => {
+  describe('the client library', () => clientSuite(startKafkaNode))
+  describe('survival', () => survivalSuite(startKafkaNode, { stopsWithinMs: 20_000 }))
+  describe('recovery', () => recoverySuite(startKafkaNode))
+  describe('command servers', () => commandServersSuite(kafkaStores))
+})

@@ -8,7 +8,13 @@ import { type Proxy, startProxy } from '../../services/cli/crash-test/proxy.ts'
 import { eventually, type Node, type StartNode } from '../helpers/node.ts'
 import { type Lab, startLab } from '../helpers/upstream/lab.ts'
 
-export function clientSuite(start: StartNode): void {
+type Extent = {
+  readonly sdks: ReadonlyArray<'v1' | 'v2'>
+  /** How many times longer things take than on a single node: the budgets of agents that must not run out. */
+  readonly patience: number
+}
+
+export function clientSuite(start: StartNode, { sdks, patience }: Extent): void {
   let lab: Lab
   let node: Node
   let proxy: Proxy
@@ -54,7 +60,11 @@ agents: { dev: { roles: [all] } }
   }
 
   function agentOf(sdk: 'v1' | 'v2', options: Partial<HoldfastOptions> = {}) {
-    const agent = createHoldfast({ connect: connect[sdk], budget: { timeMs: 40_000, attempts: 30 }, ...options })
+    const agent = createHoldfast({
+      connect: connect[sdk],
+      budget: { timeMs: 40_000 * patience, attempts: 30 },
+      ...options,
+    })
     open.push(agent)
     return agent
   }
@@ -72,7 +82,7 @@ agents: { dev: { roles: [all] } }
     }
   }
 
-  for (const sdk of ['v1', 'v2'] as const) {
+  for (const sdk of sdks) {
     test(`${sdk}: a write whose connection is cut inside the request is made once`, async () => {
       const agent = agentOf(sdk)
       const change = newChange()
@@ -129,7 +139,7 @@ agents: { dev: { roles: [all] } }
     })
 
     test(`${sdk}: a connection that falls silent costs part of the budget, not the outcome`, async () => {
-      const agent = agentOf(sdk, { budget: { timeMs: 4_000 } })
+      const agent = agentOf(sdk, { budget: { timeMs: 4_000 * patience } })
       const change = newChange()
       const cut = proxy.cutNext({ of: 'answer', afterBytes: 0, how: 'stall', carrying: change.key })
       const written = await agent.write(change)
@@ -153,7 +163,7 @@ agents: { dev: { roles: [all] } }
 
     test(`${sdk}: Holdfast is killed while the server works: unknown with a report, never failed`, async () => {
       // Long enough for a start on a busy machine: an unknown is asked about until the budget ends.
-      const agent = agentOf(sdk, { budget: { timeMs: 30_000 } })
+      const agent = agentOf(sdk, { budget: { timeMs: 30_000 * patience } })
       const change = newChange({ behave: 'late' })
       const arrived = lab.waitForCall(lab.calls().length + 1)
       const writing = agent.write(change)

@@ -103,7 +103,25 @@ servers:
   lab: { url: "${url}", timeout: 20s, sessions: shared, concurrency: 4 }
   quick: { url: "${url}", timeout: 1s, sessions: shared }
   narrow: { url: "${url}", timeout: 20s, sessions: shared, concurrency: 1, queue: 8 }
-roles: { all: { allow: ["*"] } }
+  keys:
+    url: "${url}"
+    timeout: 1s
+    sessions: shared
+    tools: { write: { recover: { replay: { header: Idempotency-Key } } } }
+  looks:
+    url: "${url}"
+    timeout: 1s
+    sessions: shared
+    tools:
+      write:
+        recover:
+          probe:
+            tool: find
+            arguments: '{"what": arguments.what}'
+            landed: 'result.structuredContent.found > 0'
+            consistent: true
+            every: 500ms
+roles: { all: { allow: ["*"], resolve: true } }
 agents: { dev: { roles: [all], readHistory: true } }
 `
 
@@ -113,6 +131,8 @@ function castOf({ key, port, legacy }: Client, ledger: Cast['ledger'], timeoutMs
     lab: at('lab'),
     quick: at('quick'),
     narrow: at('narrow'),
+    keys: at('keys'),
+    looks: at('looks'),
     hasty: agentAt({ port, key, timeoutMs: 150 }),
     ledger,
     waitMs: Math.min(1_000, timeoutMs / 4),

@@ -37,7 +37,7 @@ export type Node = {
 
 export type ConnectOptions = { readonly path?: string; readonly key?: string; readonly fetch?: typeof fetch }
 
-const startLimitMs = 60_000
+const startLimitMs = 180_000
 
 export type NodeOptions = {
   /** The configuration; `${FOLDER}` in it stands for the node's own folder. */

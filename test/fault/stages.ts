@@ -11,7 +11,12 @@ import { auditStores, settled, type StoresEnv } from './audit.ts'
 import { violations } from './ledger.ts'
 import { type Cast, startWorkload, type Workload } from './workload.ts'
 
-export type Stage = { readonly workload: Workload; readonly env: () => StoresEnv }
+export type Stage = {
+  readonly workload: Workload
+  readonly env: () => StoresEnv
+  /** What the server did. */
+  readonly lab: Pick<LabChild, 'effects'>
+}
 export type NodeStage = Stage & { readonly node: Node }
 export type ClusterStage = Stage & { readonly cluster: Cluster }
 
@@ -90,7 +95,11 @@ async function play(
   disturb: (stage: Stage) => Promise<readonly string[]>,
 ): Promise<string[]> {
   const workload = startWorkload(castOf(client, lab, patienceMs), { prefix, lanes })
-  const problems = await disturb({ workload, env })
+  const problems = await disturb({ workload, env, lab }).catch(error => {
+    // Agents that go on would keep the process alive.
+    workload.finish().catch(() => {})
+    throw error
+  })
   const stories = await workload.finish()
   await settled(env())
   const findings = await auditStores(env(), { ledger: lab.ledger, cwd })

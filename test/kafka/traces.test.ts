@@ -25,22 +25,19 @@ roles: { all: { allow: ["*"] } }
 agents: { dev: { roles: [all] } }
 `,
     stores: kafkaStores,
-    fronts: 0,
-    brokers: 0,
+    fronts: 1,
+    brokers: 1,
     audits: 0,
+    start: false,
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_BSP_SCHEDULE_DELAY: '50' },
   })
-  const exporting = (service: 'front' | 'broker') =>
-    cluster.add(service, {
-      OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
-      OTEL_BSP_SCHEDULE_DELAY: '50',
-      OTEL_SERVICE_NAME: `${service}-of-the-test`,
-    })
-  const [front, broker] = [await exporting('front'), await exporting('broker')]
-  for (const member of [front, broker]) member.start()
-  await Promise.all([front.ready(), broker.ready()])
+  for (const member of cluster.members) {
+    member.start({ OTEL_SERVICE_NAME: `${member.service}-of-the-test` })
+    await member.ready()
+  }
 
   const [traceId, spanId] = [randomBytes(16).toString('hex'), randomBytes(8).toString('hex')]
-  const client = await cluster.modern([front], { path: '/lab' })
+  const client = await cluster.modern(cluster.fronts, { path: '/lab' })
   const answer = await client.callTool({
     name: 'write',
     arguments: { what: 'traced', idempotency_key: 'traced' },

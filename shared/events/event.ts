@@ -8,6 +8,7 @@ import type { Evidence, OperationState } from '../call/operation.ts'
 import { partitionFor } from '../journal/partition.ts'
 import type { NewRecord } from '../journal/port.ts'
 import { topics } from '../journal/topics.ts'
+import type { Redacted } from './redact.ts'
 
 /** Event types by their short names; on the wire `dev.holdfast.<name>.v1`. Past tense. */
 export const eventTypes = {
@@ -89,6 +90,8 @@ export type HoldfastEvent = {
   readonly arguments?: string | undefined
   readonly argumentsCommitment?: string | undefined
   readonly resultCommitment?: string | undefined
+  /** What was replaced before this was recorded: where, and by which rule. */
+  readonly redacted?: readonly Redacted[] | undefined
 
   // authority
   readonly policyRule?: string | undefined

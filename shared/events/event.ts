@@ -5,6 +5,7 @@
  */
 import type { Effect } from '../call/effect.ts'
 import type { Evidence, OperationState } from '../call/operation.ts'
+import { canonicalJson } from '../json/canonical.ts'
 import { partitionFor } from '../journal/partition.ts'
 import type { NewRecord } from '../journal/port.ts'
 import { topics } from '../journal/topics.ts'
@@ -151,7 +152,8 @@ export function recordOf({ type, source, time }: EventAttributes, data: EventDat
     topic: topics.events.name,
     partition: partitionFor(data.stream, topics.events.partitions),
     key: data.stream,
-    value: JSON.stringify(data),
+    // As it is hashed: whoever has the fields can write the same bytes.
+    value: canonicalJson(data),
     headers: {
       'content-type': 'application/json',
       ce_specversion: '1.0',

@@ -1,7 +1,9 @@
 /** The facts broker puts on record, built from what it decided. Pure. */
+import type { Code } from '../../shared/call/codes.ts'
 import type { SubmitCommand, Caller } from '../../shared/call/command.ts'
 import type { AttemptId, OperationEvent } from '../../shared/call/decide.ts'
-import type { Operation, OperationState } from '../../shared/call/operation.ts'
+import { errorClassOf } from '../../shared/call/error-class.ts'
+import type { Evidence, Operation, OperationState } from '../../shared/call/operation.ts'
 import type { Recovery } from '../../shared/call/recovery.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { type EventData, type EventName, eventRecord, recordOf } from '../../shared/events/event.ts'
@@ -30,7 +32,9 @@ function callFields(context: EventContext, command: SubmitCommand) {
     origin: caller.origin,
     session: caller.session,
     conversation: caller.conversation,
+    onBehalfOf: caller.onBehalfOf,
     trace: caller.trace,
+    parent: command.parent,
     tool: command.tool,
     toolHash: command.toolHash,
     effect: 'write' as const,
@@ -39,10 +43,12 @@ function callFields(context: EventContext, command: SubmitCommand) {
     fingerprint: fingerprintShown(context.secret, command.fingerprint, about.redacted),
     arguments: about.arguments,
     truncated: about.truncated,
+    argumentsBytes: Buffer.byteLength(command.arguments),
     argumentsCommitment: about.argumentsCommitment,
     redacted: about.redacted,
     policyRule: command.policyRule,
     policyVersion: command.policyVersion,
+    verdict: 'allow',
     receivedAt: iso(command.receivedAt),
   }
 }
@@ -50,13 +56,14 @@ function callFields(context: EventContext, command: SubmitCommand) {
 const redactionOf = (context: EventContext, { server, tool }: Pick<SubmitCommand, 'server' | 'tool'>) =>
   context.redactionOf(server, tool)
 
-const callerFields = ({ agent, credential, client, origin, session, conversation, trace }: Caller) => ({
+const callerFields = ({ agent, credential, client, origin, session, conversation, onBehalfOf, trace }: Caller) => ({
   agent,
   credential,
   client,
   origin,
   session,
   conversation,
+  onBehalfOf,
   trace,
 })
 
@@ -86,9 +93,11 @@ export function transitionRecord(
     reason?: string | undefined
     /** The attempt that the event tells of, where it is not the newest. */
     attempt?: number | undefined
+    /** Of an unknown that is settled: by whom, and in which words the evidence was found. */
+    settled?: { by: string; words?: string | undefined } | undefined
   },
 ): NewRecord {
-  const { event, operation, command, answer, startedAt } = input
+  const { event, operation, command, answer, startedAt, settled } = input
   const { tenant, keyspace, server, tool, caller } = command
   const { agent, conversation } = caller
   const { operationId, callId, state, attempts } = operation
@@ -97,6 +106,8 @@ export function transitionRecord(
   const redaction = redactionOf(context, command)
   const key = keyFields(context, redaction, command)
   const told = reasonFields(redaction, input.reason, command.arguments)
+  const code = 'code' in event ? event.code : undefined
+  const evidence = 'evidence' in event ? event.evidence : undefined
   // One literal whose fields may be undefined: spreading parts of it together took a third of a write's time here.
   const data: Writable<EventData> = {
     stream: operationId,
@@ -117,10 +128,15 @@ export function transitionRecord(
     attempt: input.attempt ?? attempts,
     reason: told.reason,
     redacted: key.redacted || told.redacted ? allRedacted(key.redacted, told.redacted) : undefined,
-    code: 'code' in event ? event.code : undefined,
-    evidence: 'evidence' in event ? event.evidence : undefined,
+    code,
+    errorClass: errorClassOf(code),
+    evidence,
+    evidenceCommitment: settled?.words === undefined ? undefined : commitment(context.secret, callId, settled.words),
+    settledBy: evidence && (settled?.by ?? settlers[evidence]),
     look: 'look' in event ? event.look : undefined,
     recovery: 'recovery' in event && event.recovery ? recoveryFields(event.recovery) : undefined,
+    clock: 'database',
+    acceptedAt: input.opens ? time : undefined,
     dispatchedAt: event.type === 'dispatched' ? time : undefined,
     finishedAt: 'finishedAt' in operation ? iso(operation.finishedAt) : undefined,
     durationMs: startedAt === undefined ? undefined : Math.max(0, event.at - startedAt),
@@ -143,6 +159,8 @@ function shownOf(context: EventContext, command: SubmitCommand, reason: string) 
   const told = reasonFields(redaction, reason, command.arguments)
   return { key: key.key, reason: told.reason, redacted: allRedacted(key.redacted, told.redacted) }
 }
+/** Who settles by this evidence; nobody where the outcome was never unknown. A probe and a person have names of their own. */
+const settlers: Partial<Record<Evidence, string>> = { late_answer: 'server', upstream_replay: 'replay' }
 
 type Writable<T> = { -readonly [Field in keyof T]: T[Field] }
 
@@ -183,6 +201,8 @@ export function joinRecord(
     of: operation.callId,
     state: operation.state,
     code,
+    errorClass: errorClassOf(code as Code | undefined),
+    clock: 'database',
     epoch: operation.epoch,
     round: operation.round,
   })
@@ -215,6 +235,7 @@ export function queriedRecord(
     redacted: allRedacted(key.redacted),
     callId: input.callId,
     code: 'not_found',
+    clock: 'database',
   })
 }
 
@@ -241,7 +262,8 @@ export function resolvedRecord(
     source,
     ...where(command),
     ...callerFields(by),
-    resolvedBy: by.agent,
+    settledBy: by.agent,
+    clock: 'database',
     tool: command.tool,
     effect: 'write',
     callId: operation.callId,
@@ -286,6 +308,7 @@ export function overtakenLookRecord(
     round: operation.round,
     look,
     ...shown,
+    clock: 'database',
   })
 }
 
@@ -321,6 +344,7 @@ export function lateRecord(
     round,
     attempt,
     ...shownOf(context, command, input.saw),
+    clock: 'database',
     ...(answer !== undefined && {
       resultBytes: Buffer.byteLength(answer.raw),
       resultCommitment: commitment(context.secret, command.callId, answer.raw),

@@ -9,6 +9,7 @@ import { type Arguments, type Command, type Ended, failed, misused, type Shell }
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
 import { redact } from './redact.ts'
+import { replay } from './replay.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
 import { sql } from './sql.ts'
@@ -25,6 +26,7 @@ const commands: readonly Command[] = [
   resolve,
   keys,
   sql,
+  replay,
   audit,
   crashTest,
 ]

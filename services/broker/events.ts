@@ -43,7 +43,7 @@ function callFields(context: EventContext, command: SubmitCommand) {
     fingerprint: fingerprintShown(context.secret, command.fingerprint, about.redacted),
     arguments: about.arguments,
     truncated: about.truncated,
-    argumentsBytes: Buffer.byteLength(command.arguments),
+    argumentsBytes: about.argumentsBytes,
     argumentsCommitment: about.argumentsCommitment,
     redacted: about.redacted,
     policyRule: command.policyRule,
@@ -159,6 +159,7 @@ function shownOf(context: EventContext, command: SubmitCommand, reason: string) 
   const told = reasonFields(redaction, reason, command.arguments)
   return { key: key.key, reason: told.reason, redacted: allRedacted(key.redacted, told.redacted) }
 }
+
 /** Who settles by this evidence; nobody where the outcome was never unknown. A probe and a person have names of their own. */
 const settlers: Partial<Record<Evidence, string>> = { late_answer: 'server', upstream_replay: 'replay' }
 

@@ -22,6 +22,7 @@ export function argumentFields(
   return {
     arguments: cut ? undefined : shown,
     truncated: cut ? ['arguments'] : undefined,
+    argumentsBytes: Buffer.byteLength(text),
     argumentsCommitment: commitment(secret, callId, text),
     redacted: redacted.length === 0 ? undefined : redacted,
   }

@@ -10,6 +10,7 @@ import { type Arguments, type Command, type Ended, failed, misused, type Shell }
 import { exportEvents } from './export.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
+import { redact } from './redact.ts'
 import { replay } from './replay.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
@@ -20,6 +21,7 @@ import { unknowns } from './unknowns.ts'
 const commands: readonly Command[] = [
   check,
   tools,
+  redact,
   outcome,
   report,
   unknowns,

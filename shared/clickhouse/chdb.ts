@@ -19,7 +19,7 @@ export type ChdbEngine = {
   /** Another connection to the running engine: its own settings, in parallel to the others. About 1 ms. */
   session(): Session
   /** A path for a file that lives as long as one answer; leftovers go at the next start. */
-  temporaryFile(): string
+  readonly temporaryFile: () => string
   /** Ends the engine, after every query under way; the folder is free afterwards. */
   close(): Promise<void>
 }

@@ -16,6 +16,16 @@ import { asRecord, openHistory, openServedHistory, rowOf, silent, temporaryFolde
 import { testListener } from '../helpers/listener.ts'
 import { day, officeDay } from '../helpers/office-day.ts'
 
+type Fields = Record<string, unknown>
+type Ocsf = Fields & {
+  readonly class_uid: number
+  readonly message: string
+  readonly activity_id: number
+  readonly metadata: Fields
+  readonly api: Fields
+  readonly unmapped: Fields
+}
+
 const keys = new Map([
   ['k', { agent: 'auditor', tenant: 'acme', readHistory: true }],
   ['bot', { agent: 'bot', tenant: 'acme', readHistory: false }],
@@ -72,7 +82,8 @@ test('exports over the embedded engine', async t => {
     }
     const ofTheService = expected.filter(({ tenant }) => tenant === '').length
     assert.equal(lines, 1 + 20_000 + ofTheService)
-    assert.ok(largest < 2_500_000, `${largest} bytes were held at once`)
+    // At most a granule of the table: 8,192 rows.
+    assert.ok(largest < 8_192 * 1_000, `${largest} bytes were held at once`)
   })
 })
 
@@ -129,14 +140,14 @@ async function exports(t: test.TestContext, clickhouse: Clickhouse): Promise<voi
     const events = out
       .trimEnd()
       .split('\n')
-      .map(line => JSON.parse(line) as Record<string, any>)
+      .map(line => JSON.parse(line) as Ocsf)
     assert.equal(events.length, expected.length)
     for (const event of events) {
       for (const name of ['class_uid', 'category_uid', 'activity_id', 'type_uid', 'severity_id', 'time', 'metadata'])
-        assert.ok(event[name] !== undefined, `${name} of ${event.metadata.event_code}`)
+        assert.ok(event[name] !== undefined, `${name} of ${event.message}`)
       assert.equal(event.type_uid, event.class_uid * 100 + event.activity_id)
       const needs = event.class_uid === 6002 ? ['app'] : ['actor', 'api', 'src_endpoint']
-      for (const name of needs) assert.ok(event[name] !== undefined, `${name} of ${event.metadata.event_code}`)
+      for (const name of needs) assert.ok(event[name] !== undefined, `${name} of ${event.message}`)
       if (event.class_uid === 6003) assert.equal(typeof event.api.operation, 'string')
     }
     const sent = events.find(({ metadata }) => metadata.uid === 'acme-A:1')

@@ -40,6 +40,6 @@ export const isFormat = (name: string): name is FormatName => Object.hasOwn(form
 
 function csvCell(value: unknown): string {
   if (value === null) return ''
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }

@@ -20,7 +20,7 @@ export async function resolveUnknown(broker: Broker, resolution: Resolution): Pr
   const held: Held = { command: commandOfRow(row), operation, retentionMs: row.retention_ms }
   const { as, reason, by, id } = resolution
   const at = broker.clock.now()
-  const also = resolvedRecord({ command: held.command, operation, as, reason, by, at, id })
+  const also = resolvedRecord(broker.events, { command: held.command, operation, as, reason, by, at, id })
   crashPoint('broker.resolve.before')
   const { moved } = await move(broker, held, () => ({ type: 'settle', at, as, evidence: 'person' }), {
     reason,

@@ -49,7 +49,7 @@ async function keepOvertaken(
   operation: Operation,
   { look: saw, says }: Found,
 ): Promise<void> {
-  const event = overtakenLookRecord({
+  const event = overtakenLookRecord(broker.events, {
     command,
     operation,
     look: saw,

@@ -1,5 +1,4 @@
 /** A record of `holdfast.events` as a row of the history. Pure; strict: what is not an event as written is rejected. */
-import canonicalize from 'canonicalize'
 import {
   columnIndex,
   type EventColumn,
@@ -8,11 +7,12 @@ import {
   eventColumns,
 } from '../../../shared/clickhouse/events.ts'
 import type { JournalRecord } from '../../../shared/journal/port.ts'
+import { canonicalJson } from '../../../shared/json/canonical.ts'
 
 /** `reason` is our own words only: it goes where the raw record must not. */
 export type Parsed = { readonly row: EventRow } | { readonly rejected: string }
 
-type Kind = 'text' | 'time' | 'count' | 'amount' | 'flag' | 'texts'
+export type Kind = 'text' | 'time' | 'count' | 'amount' | 'flag' | 'texts'
 
 /** Fields of an event's JSON that have a column. Everything else goes to `data`. */
 const columns: readonly (readonly [field: string, readonly [EventColumn, Kind]])[] = [
@@ -61,7 +61,8 @@ const columns: readonly (readonly [field: string, readonly [EventColumn, Kind]])
   ['truncated', ['truncated', 'texts']],
 ]
 
-const fields: ReadonlyMap<string, readonly [EventColumn, Kind, number]> = new Map(
+/** By their names: column, kind, and place in a row. */
+export const eventFields: ReadonlyMap<string, readonly [EventColumn, Kind, number]> = new Map(
   columns.map(([field, [column, kind]]) => [field, [column, kind, columnIndex(column)]]),
 )
 
@@ -71,7 +72,7 @@ const absentOf = { text: '', time: null, count: 0, amount: null, flag: null, tex
 >
 
 const absentRow: EventRow = eventColumns.map(column => {
-  const field = [...fields.values()].find(([name]) => name === column)
+  const field = [...eventFields.values()].find(([name]) => name === column)
   return field ? absentOf[field[1]] : ''
 })
 
@@ -105,7 +106,7 @@ export function parseEvent(record: JournalRecord): Parsed {
   let rest: Record<string, unknown> | undefined
   for (const name of Object.keys(event)) {
     const value = event[name]
-    const field = fields.get(name)
+    const field = eventFields.get(name)
     if (!field) {
       rest ??= {}
       rest[name] = value
@@ -130,7 +131,7 @@ export function parseEvent(record: JournalRecord): Parsed {
   row[at.type] = type
   row[at.time] = time
   row[at.source] = wellFormed(record.headers['ce_source'] ?? '')
-  row[at.data] = rest ? canonical(rest) : '{}'
+  row[at.data] = rest ? canonicalJson(rest) : '{}'
   // The views group by it, so that a question about one call reads that call alone.
   if (row[at.callId] === '' && type.startsWith('call.')) row[at.callId] = stream
   place(row, record)
@@ -138,7 +139,7 @@ export function parseEvent(record: JournalRecord): Parsed {
 }
 
 /** The row that stands in the place of a record that is not an event: a reference, a reason and a commitment. */
-export function rejectedRow(record: JournalRecord, { stream, reason, commitment, bytes }: Rejection): EventRow {
+export function rejectedRow(record: JournalRecord, { stream, reason, commitment, bytes, leaf }: Rejection): EventRow {
   const row = absentRow.slice()
   row[at.eventId] = `${stream}:1`
   row[at.stream] = stream
@@ -147,7 +148,7 @@ export function rejectedRow(record: JournalRecord, { stream, reason, commitment,
   row[at.time] = columnTime(record.time)
   row[at.source] = 'holdfast/audit'
   row[at.reason] = reason
-  row[at.data] = canonical({ bytes, commitment })
+  row[at.data] = canonicalJson({ bytes, commitment, leaf })
   place(row, record)
   return row
 }
@@ -159,8 +160,6 @@ function place(row: EventValue[], { topic, partition, offset, time }: JournalRec
   row[at.journalTime] = columnTime(time)
 }
 
-const canonical = (value: object): string => canonicalize(value) ?? '{}'
-
 export type Rejection = {
   /** topic/partition/offset of the record: the same however often it is met. */
   readonly stream: string
@@ -168,6 +167,8 @@ export type Rejection = {
   /** sha256:hex of the value's UTF-8 bytes. */
   readonly commitment: string
   readonly bytes: number
+  /** Its leaf in the tree of its partition, base64: the row cannot give back what it must not hold. */
+  readonly leaf: string
 }
 
 /** Half a surrogate pair can stand in JSON and nowhere else: ClickHouse refuses the whole insert for it. */

@@ -22,6 +22,7 @@ import type { Log } from '../log.ts'
 import { createChanges } from './changes.ts'
 import type { History } from './history.ts'
 import { type Certainty, missingOf } from './missing.ts'
+import { keepOriginal } from './original.ts'
 import { rejectedRecord, rejectionOf } from './rejected.ts'
 import { parseEvent, rejectedRow } from './row.ts'
 
@@ -185,7 +186,7 @@ async function write({ journal, history }: SinkDeps, certain: Certainty, batch: 
     if (index % 500 === 499) await setImmediate()
     const parsed = parseEvent(record)
     if ('row' in parsed) {
-      rows.push(parsed.row)
+      rows.push(keepOriginal(parsed.row, record))
       continue
     }
     const rejection = rejectionOf(record, parsed.rejected)

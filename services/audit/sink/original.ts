@@ -6,7 +6,6 @@
  */
 import type { EventRow, EventValue } from '../../../shared/clickhouse/events.ts'
 import { columnIndex } from '../../../shared/clickhouse/events.ts'
-import { wireType, type EventName } from '../../../shared/events/event.ts'
 import { canonicalJson } from '../../../shared/json/canonical.ts'
 import { type Leafed, leafText } from '../../../shared/proof/leaf.ts'
 import { eventFields, type Kind } from './row.ts'
@@ -16,6 +15,11 @@ const at = {
   type: columnIndex('type'),
   time: columnIndex('time'),
   source: columnIndex('source'),
+  version: columnIndex('version'),
+  producer: columnIndex('producer'),
+  producerSequence: columnIndex('producer_sequence'),
+  producerSettled: columnIndex('producer_settled'),
+  producerVoid: columnIndex('producer_void'),
   data: columnIndex('data'),
   original: columnIndex('original'),
 }
@@ -36,12 +40,16 @@ export const textOfRow = (row: EventRow): string => (row[at.original] as string)
 
 /** The same from the columns alone, whatever `original` says: where it says something, both must tell one story. */
 export function textOfColumns(row: EventRow): string {
-  const headers = {
+  const headers: Record<string, string> = {
     ce_id: row[at.eventId] as string,
     ce_source: row[at.source] as string,
     ce_time: isoOf(row[at.time] as string),
-    ce_type: wireType(row[at.type] as EventName),
+    ce_type: `dev.holdfast.${row[at.type] as string}.v${row[at.version] as number}`,
   }
+  if (row[at.producer]) headers['ce_producer'] = row[at.producer] as string
+  if (row[at.producerSequence]) headers['ce_sequence'] = String(row[at.producerSequence])
+  if (row[at.producerSettled]) headers['ce_settled'] = String(row[at.producerSettled])
+  if (row[at.producerVoid]) headers['ce_void'] = row[at.producerVoid] as string
   return leafText({ headers, value: eventText(row) })
 }
 

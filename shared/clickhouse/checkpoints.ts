@@ -1,4 +1,4 @@
-/** The table `holdfast.checkpoints` (`infra/clickhouse/0006_checkpoints.sql`). One statement per function. */
+/** The table `holdfast.checkpoints` (`infra/clickhouse/0007_checkpoints.sql`). One statement per function. */
 import type { Clickhouse } from './connect.ts'
 import { integer, literal } from './literal.ts'
 import { insertLimitSeconds } from './events.ts'

@@ -75,9 +75,9 @@ test('whatever an event looks like, its row gives back exactly the bytes that we
         assert.equal(textOfRow(keepOriginal(parsed.row, record)), leafText(record))
       },
     ),
-    { seed, numRuns: 400 },
+    { seed, numRuns: 150 },
   )
-  assert.ok(rows > 50, `${rows} rows`)
+  assert.ok(rows > 20, `${rows} rows`)
 })
 
 test('the row of a record that is no event carries its leaf', () => {

@@ -2,8 +2,8 @@
 
 -- A row gives back the exact text that its leaf in the tree is the hash of: from its columns, or, where they cannot, from
 -- here. Empty for every event that Holdfast wrote as it writes them now, so it costs nothing.
-alter table holdfast.events add column if not exists original String
-    COMMENT 'the text of the leaf where the columns cannot give it back' CODEC(ZSTD(3));
+alter table holdfast.events
+    add column if not exists original String comment 'the text of the leaf where the columns cannot give it back' codec(ZSTD(3));
 
 -- Signed checkpoints, one for each entry of the root log. Plain MergeTree as events: only added to. Two processes may both
 -- have published one: they are the same then, so who reads takes any of a size. By size, which is how they are asked for;

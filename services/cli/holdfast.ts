@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { suggestion } from '../../shared/config/nearest.ts'
 import { ConfigError, UnavailableError } from '../../shared/errors.ts'
+import { ask } from './ask.ts'
 import { audit } from './audit.ts'
 import { check } from './check.ts'
 import { crashTest } from './crash-test.ts'
@@ -24,6 +25,7 @@ const commands: readonly Command[] = [
   resolve,
   keys,
   sql,
+  ask,
   replay,
   audit,
   crashTest,

@@ -29,6 +29,7 @@ test('every command explains itself', async () => {
     'resolve',
     'keys',
     'sql',
+    'ask',
     'replay',
     'audit',
     'crash-test',

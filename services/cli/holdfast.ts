@@ -9,6 +9,7 @@ import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
+import { redact } from './redact.ts'
 import { replay } from './replay.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
@@ -19,6 +20,7 @@ import { unknowns } from './unknowns.ts'
 const commands: readonly Command[] = [
   check,
   tools,
+  redact,
   outcome,
   report,
   unknowns,

@@ -33,6 +33,15 @@ export const everyTenant = '* every tenant *'
  */
 const tenantFilter = `getSetting('log_comment') = '${everyTenant}' or tenant in (getSetting('log_comment'), '')`
 
+/** The tables whose rows belong to tenants: a reader sees its own and those of the service. */
+export const tenantTables = ['events'] as const
+
+/** The others of the history, which every reader sees whole, and why it may. */
+export const openTables: readonly { readonly name: string; readonly because: string }[] = [
+  { name: 'migrations', because: 'versions of the schema' },
+  { name: 'writers', because: 'which process wrote which partition, and when' },
+]
+
 /** Tables of `system` that say how to read the history and nothing about anybody's data. */
 export const systemTables = ['columns', 'databases', 'functions', 'numbers', 'one', 'tables'] as const
 
@@ -129,7 +138,9 @@ const grants = [
 
 const serviceXml = `
       <grants>${grants.map(grant => `<query>GRANT ${grant}</query>`).join('')}</grants>
-      <databases><holdfast><events><filter>${escapeXml(tenantFilter)}</filter></events></holdfast></databases>`
+      <databases><holdfast>${tenantTables
+        .map(table => `<${table}><filter>${escapeXml(tenantFilter)}</filter></${table}>`)
+        .join('')}</holdfast></databases>`
 
 function escapeXml(text: string): string {
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;')

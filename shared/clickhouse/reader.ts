@@ -7,7 +7,7 @@
  */
 import type { Session } from 'chdb'
 import { InvariantError, UnavailableError } from '../errors.ts'
-import { type ChdbEngine, everyTenant } from './chdb.ts'
+import { type ChdbEngine, everyTenant, tenantTables } from './chdb.ts'
 import { literal } from './literal.ts'
 
 export type ReadLimits = {
@@ -96,7 +96,8 @@ async function runOnChdb(session: Session, sql: string, format: string): Promise
  * engine (`chdb.ts`), which is why PREWHERE and table functions must never come this far. The two cannot be combined:
  * engine 26.7 then fails with NOT_FOUND_COLUMN_IN_BLOCK where `tenant` is not selected.
  */
-const tenantFilters = (tenant: string) => `{'holdfast.events': ${literal(`tenant in (${literal(tenant)}, '')`)}}`
+const tenantFilters = (tenant: string) =>
+  `{${tenantTables.map(table => `'holdfast.${table}': ${literal(`tenant in (${literal(tenant)}, '')`)}`).join(', ')}}`
 
 /** On a server the settings travel with every request; there is no session to keep. */
 export async function openServerReader(serverUrl: string, options: ReaderOptions): Promise<Reader> {

@@ -23,6 +23,7 @@ test('every command explains itself', async () => {
   assert.deepEqual(names, [
     'check',
     'tools',
+    'redact',
     'outcome',
     'report',
     'unknowns',

@@ -13,6 +13,8 @@ export type AuditConfig = {
   readonly limits: ReadLimits
   /** Queries that run and wait at a time. */
   readonly queries: { readonly running: number; readonly waiting: number }
+  /** Exports that run and wait at a time, beside the queries. */
+  readonly exports: { readonly running: number; readonly waiting: number }
 }
 
 export const auditDefaults: AuditConfig = {
@@ -21,6 +23,7 @@ export const auditDefaults: AuditConfig = {
   // 16 MiB of answer stall the event loop about 40 ms over the embedded engine; larger ones are read in pages.
   limits: { seconds: 30, memoryBytes: 268_435_456, resultRows: 100_000, resultBytes: 16_777_216 },
   queries: { running: 2, waiting: 32 },
+  exports: { running: 1, waiting: 4 },
 }
 
 /** The history's store: `CLICKHOUSE_URL` with its other users, else a folder of the data folder for the embedded engine. */

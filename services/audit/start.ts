@@ -82,7 +82,8 @@ export async function start(input: AuditInput): Promise<Audit> {
     })
     needs.checkDegraded('checkpoints', async () => tellOf(checkpointer))
     const gate = createGate(config.queries)
-    listener.serve('/', sqlHandler({ clickhouse, gate, limits: config.limits, authenticate, log }))
+    const exports = createGate(config.exports)
+    listener.serve('/', sqlHandler({ clickhouse, gate, exports, limits: config.limits, authenticate, log }))
     serveMetrics(listener, telemetry.exposition)
     closers.push(async () => {
       listener.drain()

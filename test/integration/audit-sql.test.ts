@@ -68,6 +68,7 @@ async function endpoint(t: test.TestContext, { clickhouse, folder }: Endpoint): 
     sqlHandler({
       clickhouse,
       gate: createGate({ running: 1, waiting: 1 }),
+      exports: createGate(auditDefaults.exports),
       limits: { ...auditDefaults.limits, seconds: 2, resultRows: 1_000, resultBytes: 1_000_000 },
       authenticate: async secret => keys.get(secret),
       log: silent,

@@ -12,9 +12,10 @@ import { evolve } from '../../shared/call/evolve.ts'
 import { classify, type Seen } from '../../shared/call/seen.ts'
 import type { EventRow } from '../../shared/clickhouse/events.ts'
 import type { JournalRecord, NewRecord } from '../../shared/journal/port.ts'
+import { noRedaction } from '../../shared/events/redact.ts'
 import { createIds } from '../../shared/process/ids.ts'
 
-const context = { secret: 'a secret of the benchmark', maxArgumentsBytes: 100_000 }
+const context = { secret: 'a secret of the benchmark', maxArgumentsBytes: 100_000, redactionOf: () => noRedaction }
 const agents = 40
 const tools = ['transfer', 'get_balance', 'list_orders', 'create_invoice', 'update_contact', 'search_documents']
 

@@ -7,8 +7,10 @@ import { audit } from './audit.ts'
 import { check } from './check.ts'
 import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
+import { exportEvents } from './export.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
+import { redact } from './redact.ts'
 import { replay } from './replay.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
@@ -19,6 +21,7 @@ import { unknowns } from './unknowns.ts'
 const commands: readonly Command[] = [
   check,
   tools,
+  redact,
   outcome,
   report,
   unknowns,
@@ -26,6 +29,7 @@ const commands: readonly Command[] = [
   keys,
   sql,
   ask,
+  exportEvents,
   replay,
   audit,
   crashTest,

@@ -9,6 +9,7 @@ import { startBank } from '../../examples/bank/start.ts'
 import type { Reply } from '../../shared/call/record.ts'
 import type { Environment, Variables } from '../../shared/config/environment.ts'
 import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts'
+import { scopeRedaction } from '../../shared/config/redaction.ts'
 import { agentSettings, serverAddresses } from '../../shared/config/settings.ts'
 import { ConfigError } from '../../shared/errors.ts'
 import { createNumbering } from '../../shared/events/numbering.ts'
@@ -33,7 +34,14 @@ import { brokerSettings } from '../broker/settings.ts'
 import { startBroker } from '../broker/start.ts'
 import { startTrimming } from '../broker/trimming.ts'
 import { startFront } from '../front/start.ts'
-import { lockDataFolder, readOlderSecrets, readSecret, writePrivate } from './data-folder.ts'
+import {
+  lockDataFolder,
+  ownCheckpoints,
+  readOlderSecrets,
+  readSecret,
+  readSigning,
+  writePrivate,
+} from './data-folder.ts'
 
 export type SingleInput = { readonly environment: Environment; readonly variables: Variables; readonly log: Logger }
 
@@ -129,7 +137,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       clock,
       ids,
       log,
-      events: { secret, maxArgumentsBytes },
+      events: { secret, maxArgumentsBytes, redactionOf: scopeRedaction(config) },
       numbering,
       olderSecrets: environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets,
       reply: (_, replies) => deliver(replies),
@@ -145,11 +153,18 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   closers.add(() => broker.stop())
 
   const audit = await startAudit({
-    config: auditDefaults,
+    // Nobody else makes checkpoints, so there is nobody to wait for.
+    config: { ...auditDefaults, checkpoints: { ...auditDefaults.checkpoints, lateMs: 0 } },
     listener: auditListener,
     journal,
     clickhouse: clickhouseAt({ ...environment, dataDir }),
     authenticate,
+    signing: {
+      db: pool,
+      keys: environment.signingKeys ?? readSigning(dataDir),
+      maker: ids.ulid(),
+      folder: environment.checkpoints ?? ownCheckpoints(dataDir),
+    },
     log,
     telemetry: telemetry.audit(),
   })

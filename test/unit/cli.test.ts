@@ -23,6 +23,7 @@ test('every command explains itself', async () => {
   assert.deepEqual(names, [
     'check',
     'tools',
+    'redact',
     'outcome',
     'report',
     'unknowns',
@@ -30,6 +31,7 @@ test('every command explains itself', async () => {
     'keys',
     'sql',
     'ask',
+    'export',
     'replay',
     'audit',
     'crash-test',

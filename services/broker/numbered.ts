@@ -21,7 +21,7 @@ export const numberedBatch =
     const each = (item: Item, act: (event: NewRecord) => void) => {
       for (const event of eventsOf(item)) if (event !== undefined) act(event)
     }
-    for (const item of items) each(item, numbering.stamp)
+    for (const item of items) each(item, event => numbering.stamp(event))
     try {
       const outputs = await flush(items)
       items.forEach((item, index) => {

@@ -141,7 +141,7 @@ agents: { dev: { roles: [all], readHistory: true } }
       [longName, /^office__transfer_\w+_[0-9a-f]{6}$/],
       [oddName, /^office__mail_send_now_[0-9a-f]{6}$/],
     ] as const) {
-      const exposed = names.find(name => pattern.test(name)) ?? assert.fail(`${own} is not shown: ${names}`)
+      const exposed = names.find(name => pattern.test(name)) ?? assert.fail(`${own} is not shown: ${names.join(' ')}`)
       await session.load([exposed])
       const result = await session.call(exposed, { what: 'named', idempotency_key: `named ${own.slice(0, 20)}` })
       reads(result, `did ${own}`, false)

@@ -120,10 +120,11 @@ agents: { dev: { roles: [all], readHistory: true } }
   })
 
   test(`${agent.title}: the key is a required argument of a write, with its description, and none of a read`, () => {
-    const schema = session.tool('lab__write')?.schema as Schema
+    const { schema } = (session.tool('lab__write') ?? assert.fail('lab__write is not shown')) as { schema: Schema }
     assert.equal(schema.properties?.['idempotency_key']?.description, keyDescription)
     assert.ok(schema.required?.includes('idempotency_key'))
-    assert.equal((session.tool('lab__echo')?.schema as Schema).properties?.['idempotency_key'], undefined)
+    const read = session.tool('lab__echo') ?? assert.fail('lab__echo is not shown')
+    assert.equal((read.schema as Schema).properties?.['idempotency_key'], undefined)
   })
 
   test(`${agent.title}: of 120 tools none is missing, and every name is short enough for a model`, () => {

@@ -58,6 +58,8 @@ export async function startWire(target: () => string): Promise<Wire> {
       onward.end(body)
     })
   })
+  // Cuts nothing by itself: a client's idle connection stays open as long as Holdfast's own would.
+  recorder.keepAliveTimeout = 100_000
   await new Promise<void>(resolve => recorder.listen(0, '127.0.0.1', resolve))
   const { port } = recorder.address() as AddressInfo
   const cutter = await startProxy(() => ({ host: '127.0.0.1', port }))

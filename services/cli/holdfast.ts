@@ -6,15 +6,30 @@ import { audit } from './audit.ts'
 import { check } from './check.ts'
 import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
+import { importCommand } from './import.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
 import { sql } from './sql.ts'
+import { start } from './start.ts'
 import { tools } from './tools.ts'
 import { unknowns } from './unknowns.ts'
 
-const commands: readonly Command[] = [check, tools, outcome, report, unknowns, resolve, keys, sql, audit, crashTest]
+const commands: readonly Command[] = [
+  importCommand,
+  start,
+  check,
+  tools,
+  outcome,
+  report,
+  unknowns,
+  resolve,
+  keys,
+  sql,
+  audit,
+  crashTest,
+]
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**

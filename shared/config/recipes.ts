@@ -77,24 +77,37 @@ function withRecipe(server: unknown): unknown {
   if (recipe === undefined || !isRecord(tools) || !isRecord(defaults)) return server
   const laid = Object.entries(recipe.tools).map(([tool, settings]) => {
     const own = tools[tool] ?? {}
-    return [tool, isRecord(own) ? lay(settings, { defaults, own }) : own]
+    return [tool, isRecord(own) ? lay(settings, { defaults, own, tools }) : own]
   })
   return { ...server, tools: { ...tools, ...(Object.fromEntries(laid) as object) } }
 }
 
-type Own = { readonly defaults: Record<string, unknown>; readonly own: Record<string, unknown> }
+type Fields = Readonly<Record<string, unknown>>
+type Own = { readonly defaults: Fields; readonly own: Fields; readonly tools: Fields }
 
-/** `null` takes a setting of the recipe away; an effect that the operator decided is not the recipe's to pin. */
-function lay(settings: Readonly<Record<string, unknown>>, { defaults, own }: Own): Record<string, unknown> {
+/**
+ * `null` takes a setting of the recipe away. An effect that the operator decided is not the recipe's to pin, and where
+ * the tool is a read for him, or the one that the probe asks a write, nothing is recovered.
+ */
+function lay(settings: Fields, { defaults, own, tools }: Own): Fields {
   const decided = own.effect ?? defaults.effect
-  const laid = Object.entries(settings).filter(
-    ([setting]) =>
-      !(setting in defaults) &&
-      !(setting === 'definitions' && decided !== undefined) &&
-      !(setting === 'recover' && decided === 'read'),
-  )
+  const asked = probedTool(settings.recover)
+  const askedIsWrite = asked !== undefined && (effectIn(tools[asked]) ?? defaults.effect) === 'write'
+  const out = new Set([
+    ...Object.keys(defaults),
+    ...(decided === undefined ? [] : ['definitions']),
+    ...(decided === 'read' || askedIsWrite ? ['recover'] : []),
+  ])
+  const laid = Object.entries(settings).filter(([setting]) => !out.has(setting))
   const all = Object.entries({ ...Object.fromEntries(laid), ...own })
   return Object.fromEntries(all.filter(([setting, value]) => !(value === null && setting in settings)))
+}
+
+const effectIn = (settings: unknown): unknown => (isRecord(settings) ? settings.effect : undefined)
+
+function probedTool(recover: unknown): string | undefined {
+  const probe = isRecord(recover) ? recover.probe : undefined
+  return isRecord(probe) && typeof probe.tool === 'string' ? probe.tool : undefined
 }
 
 export const recipeProblems = (value: unknown): Problem[] =>

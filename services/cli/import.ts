@@ -49,9 +49,10 @@ Exit code 1 when nothing could be imported.`,
     )
     const { config, values } = checked(shell, { out, text, taken })
     if (isWritten) writeFileSync(out, text)
+    if (!input.options.offline) shell.err('Asking the servers for their tools (--offline does not) …\n')
     const asked = input.options.offline ? [] : await askServers(config, { names: Object.keys(config.servers), values })
     const effects = asked.flatMap(server => effectsOf(config, server))
-    const problems = asked.flatMap(({ server, problem }) => (problem === undefined ? [] : `${server}: ${problem}`))
+    const problems = asked.flatMap(({ server, problem }) => (problem === undefined ? [] : withName(server, problem)))
     const points = pointersOf(shell, taken)
     if (input.options.json)
       printJson(shell, describe({ path: isWritten ? out : null, text, taken, effects, problems, points }))
@@ -59,6 +60,10 @@ Exit code 1 when nothing could be imported.`,
     return done
   },
 }
+
+/** Most problems begin with the server's name already. */
+const withName = (server: string, problem: string) =>
+  problem.startsWith(`${server}:`) ? problem : `${server}: ${problem}`
 
 /** Where clients keep the servers of a project. */
 const usual = ['.mcp.json', '.vscode/mcp.json', '.cursor/mcp.json', '.codex/config.toml']
@@ -78,7 +83,10 @@ function readFile({ cwd }: Shell, name: string): ClientFile {
 /** What is written can be loaded; otherwise nothing is. Secrets are those of the files, known to nothing but the servers. */
 function checked(shell: Shell, { out, text, taken }: { out: string; text: string; taken: Taken }) {
   const env = { ...shell.env, ...taken.values }
-  const standIns = Object.fromEntries(taken.variables.map(variable => [variable.name, '1']))
+  // What fits where a variable stands: an address, or anything at all.
+  const standIns = Object.fromEntries(
+    taken.variables.map(({ name, uses }) => [name, uses.some(use => use.endsWith(': url')) ? 'http://127.0.0.1' : '1']),
+  )
   const dataDir = dataFolder(shell)
   const config = loadConfig({ path: out, text, env: { ...standIns, ...env }, dataDir })
   return { config, values: { env, dataDir } } satisfies { config: Config; values: object }

@@ -6,6 +6,7 @@
  * over the client is told what is known: `not_accepted` of what never left, "may have happened" of the rest.
  */
 import type { Dispatcher } from 'undici'
+import { serverInfo } from '../../front/mcp/identity.ts'
 import { type Failure, failureAnswer } from './answers.ts'
 import { type Message, readMessage, type Request, type RequestId, saidBy } from './message.ts'
 import { type Ended, post } from './post.ts'
@@ -39,7 +40,23 @@ type Flight = {
   readonly startedAt: number
 }
 
+type Found = 'holdfast' | 'stranger' | 'nobody'
+
 const longestPauseMs = 2_000
+
+const ownMessage = (message: object): Message => readMessage(JSON.stringify({ jsonrpc: '2.0', ...message })) as Message
+const initialized = ownMessage({ method: 'notifications/initialized' })
+const discover = ownMessage({
+  id: 'who',
+  method: 'server/discover',
+  params: {
+    _meta: {
+      'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+      'io.modelcontextprotocol/clientInfo': { name: 'holdfast-connect', version: serverInfo.version },
+      'io.modelcontextprotocol/clientCapabilities': {},
+    },
+  },
+})
 
 export function createBridge(deps: BridgeDeps): Bridge {
   const flights = new Set<Flight>()
@@ -101,8 +118,7 @@ export function createBridge(deps: BridgeDeps): Bridge {
     const ended = await send(opening, signal, () => {})
     if (ended.kind !== 'answered') return
     session = ended.session
-    const ready = readMessage('{"jsonrpc":"2.0","method":"notifications/initialized"}') as Message
-    await send(ready, signal, () => {})
+    await send(initialized, signal, () => {})
     deps.log('the session was begun anew')
   }
 
@@ -125,20 +141,30 @@ export function createBridge(deps: BridgeDeps): Bridge {
     const { stop } = flight
     let sent = false
     for (let tries = 0; !stop.signal.aborted; tries += 1) {
-      const ended = await attempt(flight)
-      if (stop.signal.aborted || ended.kind === 'answered' || ended.kind === 'session_over') return
-      if (ended.kind === 'refused') return fail(flight, ended)
-      sent ||= ended.kind === 'lost'
+      const who: Found = sent && isCall(flight) ? await whoIsThere(stop.signal) : 'holdfast'
+      const ended: Ended | undefined = who === 'holdfast' ? await attempt(flight) : undefined
+      if (stop.signal.aborted || ended?.kind === 'answered') return
+      if (ended?.kind === 'refused') return fail(flight, ended)
+      sent ||= ended?.kind === 'lost'
       const pauseMs = Math.min(deps.patience.pauseMs * 2 ** tries, longestPauseMs)
-      if (!mayRepeat(flight, sent) || performance.now() + pauseMs > flight.startedAt + patienceOf(flight))
+      if (who === 'stranger' || performance.now() + pauseMs > flight.startedAt + patienceOf(flight))
         return fail(flight, sent ? { kind: 'lost' } : { kind: 'refused', code: 'holdfast_unreachable' })
       await pause(pauseMs, stop.signal)
     }
   }
 
-  /** Anything but a call changes nothing. A call that was sent is repeated only to one that knows it again. */
-  const mayRepeat = ({ message }: Flight, sent: boolean): boolean =>
-    !sent || isHoldfast || message.requests.every(({ method }) => method !== 'tools/call')
+  /** Anything but a call changes nothing, and may be sent again to whoever is there. */
+  const isCall = ({ message }: Flight): boolean => message.requests.some(({ method }) => method === 'tools/call')
+
+  /** A call that was sent goes again only to one that knows it again. Clients need not have asked who that is. */
+  const whoIsThere = async (signal: AbortSignal): Promise<Found> => {
+    if (isHoldfast) return 'holdfast'
+    const ended = await send(discover, signal, text => {
+      isHoldfast ||= asMessages(text)?.items.some(said => said.isFromHoldfast) === true
+    })
+    if (isHoldfast) return 'holdfast'
+    return ended.kind === 'not_sent' || ended.kind === 'lost' ? 'nobody' : 'stranger'
+  }
 
   /** A subscription lives as long as its client. */
   const patienceOf = ({ message }: Flight): number =>

@@ -43,6 +43,8 @@ export function createVariables(env: Environment): VariableSet {
   return {
     keep(value, { name, server, use: where }) {
       const plain = variableName(name)
+      const same = [...held].find(([known, entry]) => entry.value === value && known.endsWith(plain))
+      if (same !== undefined) return use(same[0], value, where)
       const candidates = [plain, `${variableName(server)}_${plain}`]
       for (let count = 2; !candidates.some(candidate => fits(candidate, value)); count += 1)
         candidates.push(`${variableName(server)}_${plain}_${count}`)

@@ -246,11 +246,12 @@ test('a call that does not reach Holdfast is not accepted; one whose answer is l
     lab.behave('reset_after')
     const [calls, effects] = [lab.calls().length, lab.effects().length]
     const stranger = (await send(3, 'tools/call', { ...write('stranger'), name: 'write', _meta })).result as Answer
-    assert.match(
-      textOf(stranger),
-      /^NO ANSWER\. .* If this changes anything it may have happened: ask holdfast_outcome/,
-    )
+    assert.match(textOf(stranger), /^MAY HAVE HAPPENED\. .*"key":"stranger"/)
     assert.deepEqual([lab.calls().length, lab.effects().length], [calls + 1, effects + 1])
+    lab.behave('reset_after')
+    const read = { name: 'echo', arguments: { n: 1 }, _meta }
+    const unread = (await send(5, 'tools/call', read)).result as Answer
+    assert.match(textOf(unread), /^NO ANSWER\. .* A read may be repeated\. .*holdfast_outcome \{"tool":"echo"/)
 
     target = () => `http://127.0.0.1:${wire.port}/mcp`
     const cut = wire.cutNext({ of: 'answer', afterBytes: 0, how: 'reset', carrying: 'no-handshake' })

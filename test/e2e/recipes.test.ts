@@ -67,7 +67,12 @@ before(async () => {
     api: brief(asOnPage('mcp-rest-api', [], { REST_BASE_URL: api.url }), ['test_request']),
   }
   node = await startNode({
-    yaml: stringify({ servers, roles: { all: { allow: ['*'] } }, agents: { dev: { roles: ['all'] } } }),
+    yaml: stringify({
+      servers,
+      roles: { all: { allow: ['*'] } },
+      agents: { dev: { roles: ['all'] } },
+      limits: { wait: '5s' },
+    }),
   })
 })
 after(async () => {

@@ -23,6 +23,10 @@ after(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
+const page = readFileSync(new URL('../../docs/import.md', import.meta.url), 'utf8')
+const blockOf = (kind: string): string =>
+  new RegExp(`\`\`\`${kind}\\n([^]*?)\`\`\``).exec(page)?.[1] ?? assert.fail(kind)
+
 async function freePort(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -57,12 +61,9 @@ test('filesystem, memory and sqlite of a .mcp.json stand behind Holdfast after t
   chmodSync(folder, 0o755)
   mkdirSync(join(folder, 'notes'))
   symlinkSync(fileURLToPath(new URL('../../node_modules', import.meta.url)), join(folder, 'node_modules'))
-  const npx = (...args: string[]) => ({ command: 'npx', args: ['-y', ...args] })
-  const mcpServers = {
-    filesystem: npx('@modelcontextprotocol/server-filesystem', join(folder, 'notes')),
-    memory: { ...npx('@modelcontextprotocol/server-memory'), env: { MEMORY_FILE_PATH: join(folder, 'memory.jsonl') } },
-    sqlite: npx('mcp-sqlite', join(folder, 'app.db')),
-  }
+  // The folder of docs/import.md; only the graph is kept here, instead of beside the server's program.
+  const { mcpServers } = JSON.parse(blockOf('json')) as { mcpServers: Record<string, object> }
+  mcpServers.memory = { ...mcpServers.memory, env: { MEMORY_FILE_PATH: join(folder, 'memory.jsonl') } }
   writeFileSync(join(folder, '.mcp.json'), JSON.stringify({ mcpServers }))
   const env = { HOLDFAST_FRONT_PORT: await freePort(), HOLDFAST_AUDIT_PORT: '0' }
   const startedAt = performance.now()
@@ -70,7 +71,13 @@ test('filesystem, memory and sqlite of a .mcp.json stand behind Holdfast after t
   const imported = await holdfast(['import'], env)
   assert.match(imported, /^filesystem:write_file +write +recipe server-filesystem$/m)
   assert.match(imported, /^sqlite:read_records +read +recipe mcp-sqlite$/m)
-  await holdfast(['start'], env, 'Holdfast is ready')
+  const documented = blockOf('text').replace('127.0.0.1:8080', `127.0.0.1:${env.HOLDFAST_FRONT_PORT}`).split('\n')
+  for (const printed of documented.filter(text => text !== '…'))
+    assert.ok(
+      imported.split('\n').includes(printed),
+      `docs/import.md shows a line that is not printed: ${printed}\n${imported}`,
+    )
+  await holdfast(['start'], { ...env, TICKETS_TOKEN: 'as in the file' }, 'Holdfast is ready')
 
   // The third: the printed line instead of the servers, and the key in the client's environment.
   const line = /Point the client at Holdfast.*\n.*\n +(.*)\n/.exec(imported)?.[1] ?? ''

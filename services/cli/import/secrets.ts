@@ -37,7 +37,7 @@ function isPlain(value: string): boolean {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(value)) return isPlainUrl(value)
   // Anything but the letters of words, paths and options.
   if (!/^[\p{L}\p{N}\s@/\\.,:;=_+~()-]*$/u.test(value)) return false
-  return isPlainText(value)
+  return isPlainText(value, /^(\.{0,2}\/|~\/|[a-z]:\\)/i.test(value))
 }
 
 function isPlainUrl(value: string): boolean {
@@ -49,9 +49,15 @@ function isPlainUrl(value: string): boolean {
   )
 }
 
-/** The whole and its pieces: a token may hold the very signs that words are split at. */
-const isPlainText = (text: string): boolean =>
-  text.split(/[\s/\\,:;=@]+/).every(part => !issued.test(part) && part.split(/[._+~()-]+/).every(isPlainPiece))
+/** The whole and its pieces: a token may hold the very signs that words are split at. Folders have short odd names. */
+const isPlainText = (text: string, isPath = false): boolean =>
+  text
+    .split(/[\s/\\,:;=@]+/)
+    .every(
+      part =>
+        !issued.test(part) &&
+        part.split(/[._+~()-]+/).every(piece => isPlainPiece(piece) || (isPath && piece.length <= 12)),
+    )
 
 const isPlainPiece = (piece: string): boolean =>
   /^\d{0,10}$/.test(piece) ||

@@ -45,9 +45,11 @@ export function createVariables(env: Environment): VariableSet {
       const plain = variableName(name)
       const same = [...held].find(([known, entry]) => entry.value === value && known.endsWith(plain))
       if (same !== undefined) return use(same[0], value, where)
-      const candidates = [plain, `${variableName(server)}_${plain}`]
+      const own = variableName(server)
+      const long = plain.startsWith(own) ? plain : `${own}_${plain}`
+      const candidates = [plain, long]
       for (let count = 2; !candidates.some(candidate => fits(candidate, value)); count += 1)
-        candidates.push(`${variableName(server)}_${plain}_${count}`)
+        candidates.push(`${long}_${count}`)
       return use(candidates.find(candidate => fits(candidate, value)) ?? plain, value, where)
     },
     refer: (name, where) => use(/^[A-Za-z_][A-Za-z0-9_]*$/.test(name) ? name : variableName(name), undefined, where),

@@ -7,8 +7,10 @@ import { fileURLToPath } from 'node:url'
 import { renderConcepts } from './concepts.ts'
 import { renderConfiguration } from './configuration.ts'
 import { renderErrors } from './errors.ts'
+import { renderEvents } from './events.ts'
 import { renderKafka } from './kafka.ts'
 import { withMetrics } from './metrics.ts'
+import { renderQueries } from './queries.ts'
 
 export type Page = { readonly path: string; readonly render: () => string }
 
@@ -21,7 +23,9 @@ export const pages: readonly Page[] = [
   page('concepts.md', renderConcepts),
   page('configuration.md', renderConfiguration),
   page('errors.md', renderErrors),
+  page('events.md', renderEvents),
   page('kafka.md', renderKafka),
+  page('queries.md', renderQueries),
   page('operators.md', () => withMetrics(readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8'))),
 ]
 

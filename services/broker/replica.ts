@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import type { Variables } from '../../shared/config/environment.ts'
 import { readReplica, type ReplicaConfig } from '../../shared/config/replica.ts'
+import { scopeRedaction } from '../../shared/config/redaction.ts'
 import { isCommandServer, longestTimeoutMs, serverAddresses } from '../../shared/config/settings.ts'
 import { brokerRoutes } from '../../shared/internal/broker-port.ts'
 import { dispatchRoutes, remoteDispatch } from '../../shared/internal/dispatch.ts'
@@ -49,7 +50,7 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
   return startReplica({ host, port, remedy: 'set HOLDFAST_BROKER_PORT to another one', needs, log }, async opening => {
     const { listener, closers } = opening
     const stores = await openStores(opening, { service: 'broker', settings, maxConnections: 16, log })
-    const { pool, kept, clock, ids, opened } = stores
+    const { pool, kept, clock, ids, numbering, opened } = stores
 
     const telemetry = stores.telemetry.broker()
     serveMetrics(listener, telemetry.exposition)
@@ -90,7 +91,8 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
           clock,
           ids,
           log,
-          events: { secret, maxArgumentsBytes },
+          events: { secret, maxArgumentsBytes, redactionOf: scopeRedaction(config) },
+          numbering,
           olderSecrets,
           reply: replies.reply,
           telemetry,

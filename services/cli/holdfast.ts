@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { suggestion } from '../../shared/config/nearest.ts'
 import { ConfigError, UnavailableError } from '../../shared/errors.ts'
+<<<<<<< HEAD
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
 
 /** Loaded when asked for: a bridge that a client starts should not wait for the modules of an audit. */
@@ -20,6 +21,40 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   audit: async () => (await import('./audit.ts')).audit,
   'crash-test': async () => (await import('./crash-test.ts')).crashTest,
 }
+=======
+import { ask } from './ask.ts'
+import { audit } from './audit.ts'
+import { check } from './check.ts'
+import { crashTest } from './crash-test.ts'
+import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
+import { exportEvents } from './export.ts'
+import { keys } from './keys.ts'
+import { outcome } from './outcome.ts'
+import { redact } from './redact.ts'
+import { replay } from './replay.ts'
+import { report } from './report.ts'
+import { resolve } from './resolve.ts'
+import { sql } from './sql.ts'
+import { tools } from './tools.ts'
+import { unknowns } from './unknowns.ts'
+
+const commands: readonly Command[] = [
+  check,
+  tools,
+  redact,
+  outcome,
+  report,
+  unknowns,
+  resolve,
+  keys,
+  sql,
+  ask,
+  exportEvents,
+  replay,
+  audit,
+  crashTest,
+]
+>>>>>>> main
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**

@@ -10,6 +10,7 @@ import { type ArgumentsFor, compileLanded, compileProbeArguments, type Landed } 
 import { readYaml, type YamlFile } from './places.ts'
 import { explain, type Problem } from './problems.ts'
 import { recipeProblems, withRecipes } from './recipes.ts'
+import { compileRedactions, type Redactions } from './redaction.ts'
 import { referenceProblems } from './references.ts'
 import { type Settings, settingsSchema } from './schema.ts'
 
@@ -27,6 +28,7 @@ export type Config = Settings & {
     readonly arguments: ReadonlyMap<string, ArgumentsFor>
     readonly landed: ReadonlyMap<string, Landed>
   }
+  readonly redactions: Redactions
 }
 
 export type LoadInput = {
@@ -65,6 +67,7 @@ export function loadConfig({ path = 'holdfast.yaml', text = readText(path), env,
     folder: dirname(resolve(path)),
     expressions: expressionsOf(parsed.data),
     probes: probesOf(parsed.data),
+    redactions: compileRedactions(parsed.data),
   }
 }
 

@@ -52,6 +52,15 @@ export const crashPoints = {
   'broker.owner.renewed': { between: 'the lease is renewed; the process does not know it' },
   'broker.sweep.before': { between: 'abandoned operations are found; they are as they were' },
   'broker.sweep.committed': { between: 'an abandoned operation is ended; nobody is told' },
+  'broker.replay.before': { between: 'a replay is due and taken; it has no intent' },
+  'broker.replay.committed': { between: 'a replay has its intent; nothing is sent' },
+  'broker.replay.answered': { between: 'the server answered a replay; nothing is recorded' },
+  'broker.replay.recorded': { between: 'what came of a replay is committed; nobody is told' },
+  'broker.probe.before': { between: 'a look is due and taken; the server is not asked' },
+  'broker.probe.answered': { between: 'the server answered a look; nothing is recorded' },
+  'broker.probe.recorded': { between: 'what a look saw is committed; nobody is told' },
+  'broker.resolve.before': { between: "a person's word has come; it is not recorded" },
+  'broker.resolve.committed': { between: "a person's word is committed; nobody is told" },
   'broker.drain.begun': { between: 'what waited is handed back; calls in flight go on', once: true },
   'relay.moved': { between: 'rows of the outbox are in the journal', only: 'postgres' },
   'relay.taken': {
@@ -64,6 +73,9 @@ export const crashPoints = {
   'sink.rejected.recorded': { between: 'a record that is no event is on record; the history has no row in its place' },
   'sink.inserted': { between: 'rows are in the history; their offsets are not committed' },
   'sink.committed': { between: 'rows are in the history and their offsets committed' },
+  'checkpoint.signed': { between: 'a checkpoint is signed; it is on record nowhere' },
+  'checkpoint.entered': { between: 'a checkpoint is on record; no place has it' },
+  'checkpoint.published': { between: 'a place has a checkpoint; the process does not know it' },
 } as const satisfies Record<string, Place>
 
 export type CrashPoint = keyof typeof crashPoints

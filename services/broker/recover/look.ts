@@ -5,11 +5,13 @@
 import type { Look } from '../../../shared/call/recovery.ts'
 import type { Operation } from '../../../shared/call/operation.ts'
 import type { Seen } from '../../../shared/call/seen.ts'
+import { crashPoint } from '../../../shared/process/crash-point.ts'
 import type { Broker, LookAbout, ToolRecovery } from '../deps.ts'
 import { overtakenLookRecord } from '../events.ts'
 import { recordOfHeld } from '../held.ts'
 import { move } from '../move.ts'
 import { isAnswerable } from '../../../shared/call/decide.ts'
+import { numbered } from '../numbered.ts'
 import { patiently } from '../patience.ts'
 import { rememberEvents } from '../sql/events.ts'
 import { cutWords } from '../sql/advance.ts'
@@ -22,8 +24,10 @@ export async function look(broker: Broker, taken: Taken): Promise<void> {
   const { server, tool } = held.command
   const declared = broker.settings.tool(server, tool).recovery?.look
   if (declared === undefined) return
+  crashPoint('broker.probe.before')
   const began = broker.clock.now()
   const found = await find(broker, taken, declared)
+  crashPoint('broker.probe.answered')
   const { operation, moved } = await move(
     broker,
     held,
@@ -31,8 +35,10 @@ export async function look(broker: Broker, taken: Taken): Promise<void> {
     {
       reason: `${declared.tool}: ${found.says}`,
       evidence: { kind: 'probe', says: found.says, raw: found.raw && cutWords(found.raw) },
+      settled: { by: `probe:${declared.tool}`, words: found.raw },
     },
   )
+  crashPoint('broker.probe.recorded')
   if (!moved) return keepOvertaken(broker, taken, operation, found)
   if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
 }
@@ -44,7 +50,7 @@ async function keepOvertaken(
   operation: Operation,
   { look: saw, says }: Found,
 ): Promise<void> {
-  const event = overtakenLookRecord({
+  const event = overtakenLookRecord(broker.events, {
     command,
     operation,
     look: saw,
@@ -53,7 +59,7 @@ async function keepOvertaken(
     id: broker.ids.ulid(),
   })
   await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a look' }, () =>
-    rememberEvents(broker.db, [event]),
+    numbered(broker.numbering, { event }, () => rememberEvents(broker.db, [event])),
   )
 }
 

@@ -46,7 +46,7 @@ export function createVariables(env: Environment): VariableSet {
       const same = [...held].find(([known, entry]) => entry.value === value && known.endsWith(plain))
       if (same !== undefined) return use(same[0], value, where)
       const own = variableName(server)
-      const long = plain.startsWith(own) ? plain : `${own}_${plain}`
+      const long = plain.startsWith(`${own}_`) ? plain : `${own}_${plain}`
       const candidates = [plain, long]
       for (let count = 2; !candidates.some(candidate => fits(candidate, value)); count += 1)
         candidates.push(`${long}_${count}`)

@@ -1,10 +1,18 @@
 /** The facts front itself puts on record: refusals, and reads from their beginning to their end. Pure. */
 import type { Caller } from '../../../shared/call/command.ts'
 import type { Code } from '../../../shared/call/codes.ts'
+import { errorClassOf } from '../../../shared/call/error-class.ts'
 import type { Effect } from '../../../shared/call/effect.ts'
 import type { Seen, Verdict as SeenVerdict } from '../../../shared/call/seen.ts'
 import { type EventName, eventRecord } from '../../../shared/events/event.ts'
-import { commitment, redactArguments } from '../../../shared/events/redact.ts'
+import {
+  allRedacted,
+  argumentFields,
+  keyFields,
+  type RecordRules,
+  reasonFields,
+} from '../../../shared/events/arguments.ts'
+import { commitment } from '../../../shared/events/commitment.ts'
 import type { NewRecord } from '../../../shared/journal/port.ts'
 import type { Identity } from '../deps.ts'
 import type { Verdict } from '../settings.ts'
@@ -27,43 +35,52 @@ export type CallFacts = {
   /** JSON text. */
   readonly arguments?: string | undefined
   readonly policy?: Verdict | undefined
+  /** The call this one follows from. */
+  readonly parent?: string | undefined
   readonly receivedAt: number
 }
 
-/** `maxArgumentsBytes`: longer ones are left out, and the event says so. */
-export type RecordContext = { readonly secret: string; readonly maxArgumentsBytes: number }
+/** Servers go by their own names. */
+export type RecordContext = RecordRules
 
-function factFields({ secret, maxArgumentsBytes }: RecordContext, facts: CallFacts) {
+/** A name that no server lists is what some client typed. */
+const redactionOf = (context: RecordContext, { server = '', tool = '', toolHash }: CallFacts) =>
+  context.redactionOf(server, toolHash === undefined ? '' : tool)
+
+function factFields(context: RecordContext, facts: CallFacts, reason?: string) {
   const { callId, identity, caller, policy } = facts
+  const { tenant, keyspace } = identity
+  const redaction = redactionOf(context, facts)
+  const about =
+    facts.arguments === undefined ? undefined : argumentFields(context, redaction, { callId, text: facts.arguments })
+  const key =
+    facts.key === undefined
+      ? undefined
+      : keyFields(context, redaction, { tenant, keyspace, server: facts.server ?? '', key: facts.key })
+  const told = reasonFields(redaction, reason, facts.arguments)
   return {
     stream: callId,
     source,
-    tenant: identity.tenant,
-    keyspace: identity.keyspace,
+    tenant,
+    keyspace,
     ...caller,
     callId,
     server: facts.server,
-    tool: facts.tool,
+    tool: facts.toolHash === undefined ? reasonFields(redaction, facts.tool, undefined).reason : facts.tool,
     toolHash: facts.toolHash,
     effect: facts.effect,
     effectSource: facts.effectSource,
-    key: facts.key,
+    key: key?.key,
     keySource: facts.keySource,
-    ...argumentFields(facts, { secret, maxArgumentsBytes }),
+    ...about,
+    reason: told.reason,
+    redacted: allRedacted(about?.redacted, key?.redacted, told.redacted),
     policyRule: policy?.rule,
     policyVersion: policy?.version,
     verdict: policy?.verdict,
+    parent: facts.parent,
+    clock: 'database' as const,
     receivedAt: iso(facts.receivedAt),
-  }
-}
-
-function argumentFields({ callId, arguments: text }: CallFacts, { secret, maxArgumentsBytes }: RecordContext) {
-  if (text === undefined) return {}
-  const redacted = redactArguments(text)
-  const cut = Buffer.byteLength(redacted) > maxArgumentsBytes
-  return {
-    ...(cut ? { truncated: ['arguments'] } : { arguments: redacted }),
-    argumentsCommitment: commitment(secret, callId, text),
   }
 }
 
@@ -77,19 +94,25 @@ export function refusedRecord(
     type,
     sequence: 1,
     time: iso(at),
-    ...factFields(context, facts),
+    ...factFields(context, facts, reason),
     code,
-    reason: reason?.slice(0, 1000),
+    errorClass: errorClassOf(code),
   })
 }
 
 /** A read was received; it is dispatched at the same time. */
-export const requestedRecord = (context: RecordContext, facts: CallFacts): NewRecord =>
-  eventRecord({ type: 'call.requested', sequence: 1, time: iso(facts.receivedAt), ...factFields(context, facts) })
+export const requestedRecord = (context: RecordContext, facts: CallFacts, at: number): NewRecord =>
+  eventRecord({
+    type: 'call.requested',
+    sequence: 1,
+    time: iso(facts.receivedAt),
+    ...factFields(context, facts),
+    dispatchedAt: iso(at),
+  })
 
 /** How a read ended. */
 export function finishedRecord(
-  { secret }: RecordContext,
+  context: RecordContext,
   {
     facts,
     seen,
@@ -99,6 +122,8 @@ export function finishedRecord(
   }: { facts: CallFacts; seen: Seen; verdict: SeenVerdict; at: number; durationMs: number },
 ): NewRecord {
   const { callId, identity, caller, server, tool, effect } = facts
+  const message = 'message' in seen ? seen.message : undefined
+  const told = reasonFields(redactionOf(context, facts), message, facts.arguments)
   return eventRecord({
     type: finishedTypes[verdict.state],
     stream: callId,
@@ -114,15 +139,16 @@ export function finishedRecord(
     tool,
     effect,
     state: verdict.state,
-    ...('code' in verdict && { code: verdict.code }),
+    ...('code' in verdict && { code: verdict.code, errorClass: errorClassOf(verdict.code) }),
+    clock: 'database',
     finishedAt: iso(at),
     durationMs: Math.max(0, Math.round(durationMs)),
     ...('raw' in seen && {
       isError: seen.kind === 'error' || (seen.kind === 'result' && seen.isError),
       resultBytes: Buffer.byteLength(seen.raw),
-      resultCommitment: commitment(secret, callId, seen.raw),
+      resultCommitment: commitment(context.secret, callId, seen.raw),
     }),
-    ...('message' in seen && { reason: seen.message.slice(0, 1000) }),
+    ...told,
   })
 }
 

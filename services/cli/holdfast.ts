@@ -2,7 +2,6 @@
 import { parseArgs } from 'node:util'
 import { suggestion } from '../../shared/config/nearest.ts'
 import { ConfigError, UnavailableError } from '../../shared/errors.ts'
-<<<<<<< HEAD
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
 
 /** Loaded when asked for: a bridge that a client starts should not wait for the modules of an audit. */
@@ -12,49 +11,19 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   connect: async () => (await import('./connect.ts')).connect,
   check: async () => (await import('./check.ts')).check,
   tools: async () => (await import('./tools.ts')).tools,
+  redact: async () => (await import('./redact.ts')).redact,
   outcome: async () => (await import('./outcome.ts')).outcome,
   report: async () => (await import('./report.ts')).report,
   unknowns: async () => (await import('./unknowns.ts')).unknowns,
   resolve: async () => (await import('./resolve.ts')).resolve,
   keys: async () => (await import('./keys.ts')).keys,
   sql: async () => (await import('./sql.ts')).sql,
+  ask: async () => (await import('./ask.ts')).ask,
+  export: async () => (await import('./export.ts')).exportEvents,
+  replay: async () => (await import('./replay.ts')).replay,
   audit: async () => (await import('./audit.ts')).audit,
   'crash-test': async () => (await import('./crash-test.ts')).crashTest,
 }
-=======
-import { ask } from './ask.ts'
-import { audit } from './audit.ts'
-import { check } from './check.ts'
-import { crashTest } from './crash-test.ts'
-import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
-import { exportEvents } from './export.ts'
-import { keys } from './keys.ts'
-import { outcome } from './outcome.ts'
-import { redact } from './redact.ts'
-import { replay } from './replay.ts'
-import { report } from './report.ts'
-import { resolve } from './resolve.ts'
-import { sql } from './sql.ts'
-import { tools } from './tools.ts'
-import { unknowns } from './unknowns.ts'
-
-const commands: readonly Command[] = [
-  check,
-  tools,
-  redact,
-  outcome,
-  report,
-  unknowns,
-  resolve,
-  keys,
-  sql,
-  ask,
-  exportEvents,
-  replay,
-  audit,
-  crashTest,
-]
->>>>>>> main
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**

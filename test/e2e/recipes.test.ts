@@ -14,6 +14,7 @@ import { recipeNamed, recipes } from '../../shared/config/recipes.ts'
 import { runCli } from '../helpers/cli.ts'
 import { type Answer, eventually, type Node, outcomeOf, startNode, textOf } from '../helpers/node.ts'
 import { testPostgres } from '../helpers/postgres.ts'
+import { startStripeApi, type StripeApi } from '../helpers/upstream/stripe-api.ts'
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url))
 const modules = path('node_modules')
@@ -23,6 +24,7 @@ const programs: Readonly<Record<string, string>> = {
   'mcp-sqlite': 'mcp-sqlite/mcp-sqlite-server.js',
   'mcp-postgres-server': 'mcp-postgres-server/build/index.js',
   'mcp-rest-api': 'dkmaker-mcp-rest-api/build/index.js',
+  'stripe-mcp': '@stripe/mcp/dist/index.js',
 }
 
 type Settings = Record<string, unknown>
@@ -48,6 +50,7 @@ const brief = (settings: Settings, tools: readonly string[]): Settings => {
 let folder: string
 let files: string
 let api: Api
+let stripe: StripeApi
 let database: string
 let node: Node
 
@@ -55,6 +58,7 @@ before(async () => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'holdfast-recipes-')))
   files = realpathSync(mkdtempSync(join(tmpdir(), 'holdfast-files-')))
   api = await startApi()
+  stripe = await startStripeApi()
   database = (await (await testPostgres()).database()).url
   const servers = {
     files: brief(asOnPage('server-filesystem', [files]), writesOf('server-filesystem')),
@@ -64,6 +68,14 @@ before(async () => {
     ),
     db: brief(asOnPage('mcp-sqlite', [join(folder, 'app.db')]), ['create_record', 'update_records', 'delete_records']),
     pg: brief(asOnPage('mcp-postgres-server', [], { DATABASE_URL: database, PG_ALLOW_WRITE: 'true' }), []),
+    stripe: brief(
+      asOnPage('stripe-mcp', ['--tools=all'], {
+        STRIPE_SECRET_KEY: 'sk_test_stand_in',
+        STRIPE_STAND_IN: stripe.url,
+        NODE_OPTIONS: `--require ${path('test/helpers/upstream/stripe-redirect.cjs')}`,
+      }),
+      ['create_customer'],
+    ),
     api: brief(asOnPage('mcp-rest-api', [], { REST_BASE_URL: api.url }), ['test_request']),
   }
   node = await startNode({
@@ -78,6 +90,7 @@ before(async () => {
 after(async () => {
   await node?.[Symbol.asyncDispose]()
   api?.stop()
+  await stripe?.stop()
   for (const name of [folder, files]) rmSync(name, { recursive: true, force: true })
 })
 
@@ -133,17 +146,21 @@ async function loseAnswer({ server, recipe, tool, args }: Write, expected: 'succ
   return told
 }
 
+const argumentsOf = (recipe: string): string[] =>
+  recipe === 'server-filesystem' ? [files] : recipe === 'stripe-mcp' ? ['--tools=all'] : [join(folder, 'x.db')]
+
 test('the tools of every server that runs here are those that its recipe was written for', async () => {
   const servers = Object.fromEntries(
     Object.entries(programs).map(([recipe, program], index) => [
       `s${index}`,
       {
-        command: [
-          'node',
-          join(modules, program),
-          ...(recipe === 'server-filesystem' ? [files] : [join(folder, 'x.db')]),
-        ],
-        env: { DATABASE_URL: database, REST_BASE_URL: api.url, MEMORY_FILE_PATH: join(folder, 'x.jsonl') },
+        command: ['node', join(modules, program), ...argumentsOf(recipe)],
+        env: {
+          DATABASE_URL: database,
+          REST_BASE_URL: api.url,
+          MEMORY_FILE_PATH: join(folder, 'x.jsonl'),
+          STRIPE_SECRET_KEY: 'sk_test_x',
+        },
         connectTimeout: '60s',
         recipe,
       },
@@ -276,6 +293,17 @@ test('mcp-rest-api: with an API that honours keys a lost request is sent again, 
   assert.equal(outcomeOf(answer).attempts, 2)
   assert.equal(arrived('mcp-rest-api', 'test_request'), 2)
   assert.deepEqual(api.payments(), [5])
+})
+
+test('stripe-mcp: a customer is created once, and found by an address that is theirs alone', async () => {
+  const write: Write = {
+    server: 'stripe',
+    recipe: 'stripe-mcp',
+    tool: 'create_customer',
+    args: { name: 'Ada', email: 'ada@customers.example' },
+  }
+  await loseAnswer(write, 'succeeded')
+  assert.equal(stripe.customers().length, 1)
 })
 
 type Api = { readonly url: string; payments(): number[]; stop(): Server }

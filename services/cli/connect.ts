@@ -33,7 +33,7 @@ standard error. Ends when standard input does.
       patience: { waitMs: patienceMs, pauseMs: 100 },
     })
     try {
-      await readLines(shell, bridge.take)
+      await readLines(shell, line => bridge.take(line))
       await bridge.end(graceMs)
     } finally {
       await agent.destroy()

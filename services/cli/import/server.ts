@@ -37,7 +37,7 @@ export function leftOut({ name, settings, isOff }: Entry): string | undefined {
   if (isOff || settings.disabled === true || settings.enabled === false) return 'is switched off in the client'
   if (pointsHere(name, settings)) return 'is Holdfast itself'
   const { type, transport } = settings
-  const kind = String(type ?? transport ?? '').toLowerCase()
+  const kind = ([type, transport].find(value => typeof value === 'string') ?? '').toLowerCase()
   const url = urlOf(settings)
   if (kind === 'sse' || (kind === '' && url !== undefined && /\/sse\/?$/.test(url)))
     return 'speaks only SSE, the transport before Streamable HTTP, which Holdfast does not (ask its makers for the Streamable HTTP address, often /mcp)'

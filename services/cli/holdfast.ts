@@ -9,6 +9,7 @@ import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
 import { exportEvents } from './export.ts'
 import { keys } from './keys.ts'
+import { migrate } from './migrate.ts'
 import { outcome } from './outcome.ts'
 import { redact } from './redact.ts'
 import { replay } from './replay.ts'
@@ -32,6 +33,7 @@ const commands: readonly Command[] = [
   exportEvents,
   replay,
   audit,
+  migrate,
   crashTest,
 ]
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const

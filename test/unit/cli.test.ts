@@ -34,6 +34,7 @@ test('every command explains itself', async () => {
     'export',
     'replay',
     'audit',
+    'migrate',
     'crash-test',
   ])
   for (const name of names) {

@@ -11,13 +11,16 @@ import { exportEvents } from './export.ts'
 import { keys } from './keys.ts'
 import { migrate } from './migrate.ts'
 import { outcome } from './outcome.ts'
+import { prove } from './prove.ts'
 import { redact } from './redact.ts'
 import { replay } from './replay.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
+import { signingKey } from './signing-key.ts'
 import { sql } from './sql.ts'
 import { tools } from './tools.ts'
 import { unknowns } from './unknowns.ts'
+import { verify } from './verify.ts'
 
 const commands: readonly Command[] = [
   check,
@@ -32,6 +35,9 @@ const commands: readonly Command[] = [
   ask,
   exportEvents,
   replay,
+  prove,
+  verify,
+  signingKey,
   audit,
   migrate,
   crashTest,

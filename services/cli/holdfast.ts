@@ -21,7 +21,11 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   ask: async () => (await import('./ask.ts')).ask,
   export: async () => (await import('./export.ts')).exportEvents,
   replay: async () => (await import('./replay.ts')).replay,
+  prove: async () => (await import('./prove.ts')).prove,
+  verify: async () => (await import('./verify.ts')).verify,
+  'signing-key': async () => (await import('./signing-key.ts')).signingKey,
   audit: async () => (await import('./audit.ts')).audit,
+  migrate: async () => (await import('./migrate.ts')).migrate,
   'crash-test': async () => (await import('./crash-test.ts')).crashTest,
 }
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const

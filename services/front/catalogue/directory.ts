@@ -46,8 +46,13 @@ export function createDirectory({
   }
 }
 
-function listed(exposed: string, { server, name, tool }: KnownTool, settings: FrontSettings, agent: string): Listed {
-  const { effect } = settings.effect(server, name, tool.annotations)
+function listed(
+  exposed: string,
+  { server, name, tool, hash }: KnownTool,
+  settings: FrontSettings,
+  agent: string,
+): Listed {
+  const { effect } = settings.effect(server, name, tool.annotations, hash)
   const forModel = effect === 'write' && !settings.hostNamesKeys(agent)
   const injected = forModel ? injectedSchema(tool.inputSchema) : undefined
   const roomy = forModel ? withNotice(tool.outputSchema) : undefined

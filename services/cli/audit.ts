@@ -8,12 +8,13 @@ import { createPool } from '../../shared/postgres/pool.ts'
 import { createClosers } from '../../shared/process/closers.ts'
 import { audit as judge, type Report } from '../audit/check/audit.ts'
 import type { Finding } from '../audit/check/facts.ts'
-import { type HistoryAt, openHistory } from './audit/history.ts'
+import { openHistory } from './audit/history.ts'
+import { historyAt } from './history.ts'
 import { ledgerHelp, readLedger } from './audit/ledger.ts'
 import { readFacts } from './audit/read.ts'
 import { type Arguments, type Command, done, failed, misused, printJson, type Shell, textOption } from './command.ts'
 import { databaseUrl, unreachable } from './database.ts'
-import { dataFolder, findRunning, runningOptions } from './running.ts'
+import { dataFolder, runningOptions } from './running.ts'
 import { quiet } from './quiet.ts'
 
 export const audit: Command = {
@@ -60,6 +61,15 @@ function sinceOf(text: string): number | undefined {
   return Number.isNaN(time) ? undefined : time
 }
 
+function historyOf(shell: Shell, input: Arguments) {
+  try {
+    return historyAt(shell, input)
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    throw new ConfigError(error.problems.map(problem => `${problem}; or leave the history out with --no-history`))
+  }
+}
+
 async function run(
   shell: Shell,
   input: Arguments,
@@ -70,7 +80,7 @@ async function run(
     const environment = readEnvironment(shell.env)
     const url = databaseUrl(shell)
     const ledgerFile = textOption(input, 'ledger')
-    const history = input.options['no-history'] ? undefined : openHistory(historyAt(shell, input))
+    const history = input.options['no-history'] ? undefined : openHistory(historyOf(shell, input))
     const pool = createPool({ url, name: 'holdfast audit', max: 2, log: quiet })
     closers.add(() => pool.end())
     await pool.query('select 1').catch(cause => {
@@ -92,24 +102,6 @@ function secretsOf(shell: Shell): string[] {
   const path = join(dataFolder(shell), 'secret')
   const lines = secret ? [secret, ...older.split(',')] : existsSync(path) ? readFileSync(path, 'utf8').split('\n') : []
   return lines.map(line => line.trim()).filter(line => line !== '')
-}
-
-function historyAt(shell: Shell, input: Arguments): HistoryAt {
-  const server = shell.env.CLICKHOUSE_URL
-  if (textOption(input, 'url') === undefined && server) {
-    const url = new URL(server)
-    const user = `${decodeURIComponent(url.username || 'default')}:${decodeURIComponent(url.password)}`
-    url.username = ''
-    url.password = ''
-    return { url, authorization: `Basic ${Buffer.from(user).toString('base64')}`, seesAll: true }
-  }
-  try {
-    const { url, key } = findRunning(shell, input, 'sql')
-    return { url, authorization: `Bearer ${key}`, seesAll: false }
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    throw new ConfigError(error.problems.map(problem => `${problem}; or leave the history out with --no-history`))
-  }
 }
 
 function tell(shell: Shell, { findings, checked }: Report): void {

@@ -7,10 +7,12 @@ import { audit } from './audit.ts'
 import { check } from './check.ts'
 import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
+import { diff } from './diff.ts'
 import { exportEvents } from './export.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
 import { redact } from './redact.ts'
+import { rebuild } from './rebuild.ts'
 import { replay } from './replay.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
@@ -31,6 +33,8 @@ const commands: readonly Command[] = [
   ask,
   exportEvents,
   replay,
+  rebuild,
+  diff,
   audit,
   crashTest,
 ]

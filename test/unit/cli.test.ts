@@ -33,6 +33,8 @@ test('every command explains itself', async () => {
     'ask',
     'export',
     'replay',
+    'rebuild',
+    'diff',
     'audit',
     'crash-test',
   ])

@@ -3,10 +3,12 @@ import { join } from 'node:path'
 import type { ClickhouseAt } from '../../shared/clickhouse/connect.ts'
 import type { ReadLimits } from '../../shared/clickhouse/reader.ts'
 import type { Environment } from '../../shared/config/environment.ts'
+import { checkpointDefaults, type CheckpointerOptions } from './proofs/checkpointer.ts'
 import { type SinkOptions, sinkDefaults } from './sink/sink.ts'
 
 export type AuditConfig = {
   readonly sink: SinkOptions
+  readonly checkpoints: CheckpointerOptions
   /** Of one query of an agent or a person. */
   readonly limits: ReadLimits
   /** Queries that run and wait at a time. */
@@ -17,6 +19,7 @@ export type AuditConfig = {
 
 export const auditDefaults: AuditConfig = {
   sink: sinkDefaults,
+  checkpoints: checkpointDefaults,
   // 16 MiB of answer stall the event loop about 40 ms over the embedded engine; larger ones are read in pages.
   limits: { seconds: 30, memoryBytes: 268_435_456, resultRows: 100_000, resultBytes: 16_777_216 },
   queries: { running: 2, waiting: 32 },

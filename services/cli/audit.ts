@@ -2,14 +2,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readEnvironment } from '../../shared/config/environment.ts'
 import { parseDuration } from '../../shared/config/units.ts'
-import { ConfigError } from '../../shared/errors.ts'
 import { openJournal } from '../../shared/journal/open.ts'
 import { createPool } from '../../shared/postgres/pool.ts'
 import { createClosers } from '../../shared/process/closers.ts'
 import { audit as judge, type Report } from '../audit/check/audit.ts'
 import type { Finding } from '../audit/check/facts.ts'
 import { openHistory } from './audit/history.ts'
-import { historyAt } from './history.ts'
+import { historyAt } from './audit/history-at.ts'
 import { ledgerHelp, readLedger } from './audit/ledger.ts'
 import { readFacts } from './audit/read.ts'
 import { type Arguments, type Command, done, failed, misused, printJson, type Shell, textOption } from './command.ts'
@@ -61,15 +60,6 @@ function sinceOf(text: string): number | undefined {
   return Number.isNaN(time) ? undefined : time
 }
 
-function historyOf(shell: Shell, input: Arguments) {
-  try {
-    return historyAt(shell, input)
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    throw new ConfigError(error.problems.map(problem => `${problem}; or leave the history out with --no-history`))
-  }
-}
-
 async function run(
   shell: Shell,
   input: Arguments,
@@ -80,7 +70,7 @@ async function run(
     const environment = readEnvironment(shell.env)
     const url = databaseUrl(shell)
     const ledgerFile = textOption(input, 'ledger')
-    const history = input.options['no-history'] ? undefined : openHistory(historyOf(shell, input))
+    const history = input.options['no-history'] ? undefined : openHistory(historyAt(shell, input))
     const pool = createPool({ url, name: 'holdfast audit', max: 2, log: quiet })
     closers.add(() => pool.end())
     await pool.query('select 1').catch(cause => {

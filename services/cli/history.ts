@@ -6,26 +6,13 @@ import { UnavailableError } from '../../shared/errors.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import type { HistoryPages, Range } from '../audit/rebuild/diff.ts'
 import type { HistoryAt } from './audit/history.ts'
+import { placeOfHistory } from './audit/history-at.ts'
 import { type Arguments, type Shell, textOption } from './command.ts'
 import type { OpenedStores } from './journal.ts'
-import { dataFolder, findRunning } from './running.ts'
+import { dataFolder } from './running.ts'
 
 export const historyHelp = `
 --url <address> --key <API key>   of the SQL endpoint; else CLICKHOUSE_URL; else that of the node that runs here`
-
-/** @throws ConfigError when nothing says where it is */
-export function historyAt(shell: Shell, input: Arguments): HistoryAt {
-  const server = shell.env.CLICKHOUSE_URL
-  if (textOption(input, 'url') === undefined && server) {
-    const url = new URL(server)
-    const user = `${decodeURIComponent(url.username || 'default')}:${decodeURIComponent(url.password)}`
-    url.username = ''
-    url.password = ''
-    return { url, authorization: `Basic ${Buffer.from(user).toString('base64')}`, seesAll: true }
-  }
-  const { url, key } = findRunning(shell, input, 'sql')
-  return { url, authorization: `Bearer ${key}`, seesAll: false }
-}
 
 /** Runs one statement; undefined where the answer is larger than one may be. */
 type Ask = (sql: string) => Promise<unknown[][] | undefined>
@@ -37,7 +24,7 @@ type Ask = (sql: string) => Promise<unknown[][] | undefined>
 export async function openPages(shell: Shell, input: Arguments, stores: OpenedStores): Promise<HistoryPages> {
   const isFolder = stores.offline && textOption(input, 'url') === undefined && !shell.env.CLICKHOUSE_URL
   if (isFolder) return pagesOf(await openFolder(shell, stores), () => true)
-  const at = historyAt(shell, input)
+  const at = placeOfHistory(shell, input)
   const ask = (sql: string) => askOverHttp(at, sql)
   if (at.seesAll) return pagesOf(ask, () => true)
   const tenants = new Set([

@@ -10,15 +10,19 @@ import { type Arguments, type Command, type Ended, failed, misused, type Shell }
 import { diff } from './diff.ts'
 import { exportEvents } from './export.ts'
 import { keys } from './keys.ts'
+import { migrate } from './migrate.ts'
 import { outcome } from './outcome.ts'
+import { prove } from './prove.ts'
 import { redact } from './redact.ts'
 import { rebuild } from './rebuild.ts'
 import { replay } from './replay.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
+import { signingKey } from './signing-key.ts'
 import { sql } from './sql.ts'
 import { tools } from './tools.ts'
 import { unknowns } from './unknowns.ts'
+import { verify } from './verify.ts'
 
 const commands: readonly Command[] = [
   check,
@@ -35,7 +39,11 @@ const commands: readonly Command[] = [
   replay,
   rebuild,
   diff,
+  prove,
+  verify,
+  signingKey,
   audit,
+  migrate,
   crashTest,
 ]
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const

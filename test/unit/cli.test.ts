@@ -35,7 +35,11 @@ test('every command explains itself', async () => {
     'replay',
     'rebuild',
     'diff',
+    'prove',
+    'verify',
+    'signing-key',
     'audit',
+    'migrate',
     'crash-test',
   ])
   for (const name of names) {
@@ -57,6 +61,10 @@ test('a misused command exits 2 with one sentence and its usage, and runs nothin
     [['outcome', 'pay', 'k', '--call', 'c'], /^Name a server and a key/],
     [['outcome', 'pay', 'k', '--wait', '51s'], /^--wait must be/],
     [['report', '--since', 'yesterday'], /^--since must be/],
+    [['prove'], /^Name one call or event/],
+    [['verify', 'a', 'b'], /^Name one proof file, or none/],
+    [['signing-key'], /^Say create, show or rotate/],
+    [['signing-key', 'create', '--log', 'a b'], /^The name of a log has no spaces/],
     [['audit', 'all'], /^audit takes no arguments/],
     [['audit', '--since', 'yesterday'], /^--since must be/],
     [['audit', '--overdue', 'long'], /^--overdue must be/],

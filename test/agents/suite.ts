@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { instructions } from '../../services/front/mcp/instructions.ts'
 import { noticeMember } from '../../services/front/schema/notice.ts'
 import { keyDescription, nextStep, words } from '../../services/front/words.ts'
@@ -19,6 +20,13 @@ import type { Shown, ShownResult } from './model/turns.ts'
 import { longName, manyNames, oddName, type Office, startOffice } from './office.ts'
 import { openSession, type Session } from './session.ts'
 import { startWire, type Wire } from './wire.ts'
+
+/** `holdfast connect`, as a client starts it from wherever it works. */
+const bridge = [
+  process.execPath,
+  ...['--import', import.meta.resolve('tsx'), fileURLToPath(new URL('../../services/cli/main.ts', import.meta.url))],
+  'connect',
+]
 
 /** Model APIs refuse a whole request for one longer name. */
 const longestName = 64
@@ -350,6 +358,17 @@ agents: { dev: { roles: [all], readHistory: true } }
       agent.era === 'modern' ? [] : ['question'],
     )
     assert.ok((counts['confirmed'] ?? 0) > 8 && (counts['failed'] ?? 0) === 3, JSON.stringify(counts))
+  })
+
+  test(`${agent.title}: through holdfast connect a dropped connection is not even seen by the model`, async () => {
+    await using way = await disposable(startWire(() => node.ready().mcp))
+    const env = { HOLDFAST_URL: new URL(way.url).origin, HOLDFAST_KEY: node.ready().key }
+    await using own = await openSession(agent, { program, server: { command: bridge, env } })
+    await own.load(['lab__write', 'holdfast_outcome'])
+    const isCut = way.cutNextCall({ of: 'answer', afterBytes: 0, how: 'reset' })
+    reads(await own.call('lab__write', { what: 'bridged', idempotency_key: 'bridged' }), 'done ', false)
+    await isCut
+    assert.equal(effectsOf('bridged'), 1)
   })
 
   test(`${agent.title}: over a restart behind a proxy the same session goes on, and what is denied from then on is told (words.notAccepted)`, async () => {

@@ -7,6 +7,7 @@ import type { Journal } from '../../shared/journal/port.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
 import { silentBroker } from '../../shared/telemetry/silent.ts'
+import { type Appending, createClaimingAppend } from './at-append.ts'
 import { claimBatch } from './claim-batch.ts'
 import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
@@ -65,10 +66,14 @@ export type BrokerDeps = {
   readonly olderSecrets?: readonly string[]
   /** Default: nobody watches. */
   readonly telemetry?: BrokerTelemetry
+  /** The journal once more, where it is in the database of the operations: for `append`. */
+  readonly appending?: Appending
 }
 
 export type RunningBroker = {
   readonly port: BrokerPort
+  /** The journal's, for a front in this process: where it can it claims in the same commit. */
+  readonly append: Journal['append']
   /** Resolves when this broker has joined the group. */
   readonly ready: Promise<void>
   counts(): ReturnType<ReturnType<typeof createLanes>['counts']>
@@ -114,6 +119,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     held: new Map(),
     seal: createSeal(deps.events.secret, deps.olderSecrets),
     handling: new Set(),
+    claimedAhead: new Set(),
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(
       telemetry.batch('claim', claims => inHalves(claims, half => claimBatch(db, owner.id(), half))),
@@ -156,7 +162,11 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
       await handleDelivery(broker, delivery)
       commits.handled(delivery)
     },
-    onRevoked: (_, partition) => commits.flush(partition),
+    onRevoked: (_, partition) => {
+      // What is delivered again later, here or elsewhere, is answered from the record.
+      broker.claimedAhead.clear()
+      return commits.flush(partition)
+    },
     onError: error => log.warn({ err: error }, 'the journal could not be read; trying again'),
   })
   const consumer = await consuming.catch(async error => {
@@ -187,6 +197,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   }
   return {
     port: createOutcomes({ db, journal, resolve: resolution => resolveUnknown(broker, resolution) }),
+    append: deps.appending ? createClaimingAppend(broker, deps.appending) : deps.journal.append,
     ready: consumer.joined,
     counts: () => broker.lanes.counts(),
     stop,

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { renderConcepts } from './concepts.ts'
 import { renderConfiguration } from './configuration.ts'
 import { renderErrors } from './errors.ts'
+import { renderEvents } from './events.ts'
 import { renderKafka } from './kafka.ts'
 import { withMetrics } from './metrics.ts'
 
@@ -21,6 +22,7 @@ export const pages: readonly Page[] = [
   page('concepts.md', renderConcepts),
   page('configuration.md', renderConfiguration),
   page('errors.md', renderErrors),
+  page('events.md', renderEvents),
   page('kafka.md', renderKafka),
   page('operators.md', () => withMetrics(readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8'))),
 ]

@@ -1,7 +1,9 @@
 /** The facts broker puts on record, built from what it decided. Pure. */
+import type { Code } from '../../shared/call/codes.ts'
 import type { SubmitCommand, Caller } from '../../shared/call/command.ts'
 import type { AttemptId, OperationEvent } from '../../shared/call/decide.ts'
-import type { Operation, OperationState } from '../../shared/call/operation.ts'
+import { errorClassOf } from '../../shared/call/error-class.ts'
+import type { Evidence, Operation, OperationState } from '../../shared/call/operation.ts'
 import type { Recovery } from '../../shared/call/recovery.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { type EventData, type EventName, eventRecord, recordOf } from '../../shared/events/event.ts'
@@ -23,7 +25,9 @@ function callFields(secret: string, command: SubmitCommand, maxArgumentsBytes: n
     origin: caller.origin,
     session: caller.session,
     conversation: caller.conversation,
+    onBehalfOf: caller.onBehalfOf,
     trace: caller.trace,
+    parent: command.parent,
     tool: command.tool,
     toolHash: command.toolHash,
     effect: 'write' as const,
@@ -33,20 +37,23 @@ function callFields(secret: string, command: SubmitCommand, maxArgumentsBytes: n
     fingerprint: command.fingerprint,
     arguments: cut ? undefined : redacted,
     truncated: cut ? ['arguments'] : undefined,
+    argumentsBytes: Buffer.byteLength(command.arguments),
     argumentsCommitment: commitment(secret, callId, command.arguments),
     policyRule: command.policyRule,
     policyVersion: command.policyVersion,
+    verdict: 'allow',
     receivedAt: iso(command.receivedAt),
   }
 }
 
-const callerFields = ({ agent, credential, client, origin, session, conversation, trace }: Caller) => ({
+const callerFields = ({ agent, credential, client, origin, session, conversation, onBehalfOf, trace }: Caller) => ({
   agent,
   credential,
   client,
   origin,
   session,
   conversation,
+  onBehalfOf,
   trace,
 })
 
@@ -75,14 +82,18 @@ export function transitionRecord(
     reason?: string | undefined
     /** The attempt that the event tells of, where it is not the newest. */
     attempt?: number | undefined
+    /** Of an unknown that is settled: by whom, and in which words the evidence was found. */
+    settled?: { by: string; words?: string | undefined } | undefined
   },
 ): NewRecord {
-  const { event, operation, command, answer, startedAt, reason } = input
+  const { event, operation, command, answer, startedAt, reason, settled } = input
   const { tenant, keyspace, server, tool, key, caller } = command
   const { agent, conversation } = caller
   const { operationId, callId, state, attempts } = operation
   const { sequence, epoch, round } = event
   const time = iso(event.at)
+  const code = 'code' in event ? event.code : undefined
+  const evidence = 'evidence' in event ? event.evidence : undefined
   // One literal whose fields may be undefined: spreading parts of it together took a third of a write's time here.
   const data: Writable<EventData> = {
     stream: operationId,
@@ -102,10 +113,15 @@ export function transitionRecord(
     round,
     attempt: input.attempt ?? attempts,
     reason,
-    code: 'code' in event ? event.code : undefined,
-    evidence: 'evidence' in event ? event.evidence : undefined,
+    code,
+    errorClass: errorClassOf(code),
+    evidence,
+    evidenceCommitment: settled?.words === undefined ? undefined : commitment(secret, callId, settled.words),
+    settledBy: evidence && (settled?.by ?? settlers[evidence]),
     look: 'look' in event ? event.look : undefined,
     recovery: 'recovery' in event && event.recovery ? recoveryFields(event.recovery) : undefined,
+    clock: 'database',
+    acceptedAt: input.opens ? time : undefined,
     dispatchedAt: event.type === 'dispatched' ? time : undefined,
     finishedAt: 'finishedAt' in operation ? iso(operation.finishedAt) : undefined,
     durationMs: startedAt === undefined ? undefined : Math.max(0, event.at - startedAt),
@@ -116,6 +132,9 @@ export function transitionRecord(
   if (input.opens) Object.assign(data, callFields(secret, command, maxArgumentsBytes))
   return recordOf({ type: `call.${event.type}` as EventName, source, time }, data)
 }
+
+/** Who settles by this evidence; nobody where the outcome was never unknown. A probe and a person have names of their own. */
+const settlers: Partial<Record<Evidence, string>> = { late_answer: 'server', upstream_replay: 'replay' }
 
 type Writable<T> = { -readonly [Field in keyof T]: T[Field] }
 
@@ -152,6 +171,8 @@ export function joinRecord(
     of: operation.callId,
     state: operation.state,
     code,
+    errorClass: errorClassOf(code as Code | undefined),
+    clock: 'database',
     epoch: operation.epoch,
     round: operation.round,
   })
@@ -178,6 +199,7 @@ export function queriedRecord(input: {
     key: input.key,
     callId: input.callId,
     code: 'not_found',
+    clock: 'database',
   })
 }
 
@@ -200,7 +222,8 @@ export function resolvedRecord(input: {
     source,
     ...where(command),
     ...callerFields(by),
-    resolvedBy: by.agent,
+    settledBy: by.agent,
+    clock: 'database',
     tool: command.tool,
     key: command.key,
     effect: 'write',
@@ -243,6 +266,7 @@ export function overtakenLookRecord(input: {
     round: operation.round,
     look,
     reason: says,
+    clock: 'database',
   })
 }
 
@@ -279,6 +303,7 @@ export function lateRecord(
     round,
     attempt,
     reason: input.saw,
+    clock: 'database',
     ...(answer !== undefined && {
       resultBytes: Buffer.byteLength(answer.raw),
       resultCommitment: commitment(secret, command.callId, answer.raw),

@@ -28,6 +28,8 @@ export type MoveOptions = {
   /** What is kept beside, should the operation move. */
   readonly evidence?: Evidence | undefined
   readonly also?: NewRecord | undefined
+  /** Of an unknown, should this settle it. */
+  readonly settled?: { readonly by: string; readonly words?: string | undefined } | undefined
 }
 
 /**
@@ -84,7 +86,7 @@ async function tryAdvance(
   options: MoveOptions,
 ): Promise<'moved' | 'refused' | 'doubtful'> {
   const { command, operation, retentionMs } = held
-  const { answer, intentBefore, startedAt, reason, attempt } = options
+  const { answer, intentBefore, startedAt, reason, attempt, settled } = options
   const record = transitionRecord(broker.events, {
     event,
     operation: next,
@@ -94,6 +96,7 @@ async function tryAdvance(
     startedAt,
     reason,
     attempt,
+    settled,
   })
   try {
     const moved = await broker.advances.add({

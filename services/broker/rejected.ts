@@ -28,7 +28,9 @@ export async function reject(
     source: 'holdfast/broker',
     tenant: '',
     reason,
-    argumentsCommitment: sha256,
+    clock: 'database',
+    commitment: `sha256:${sha256}`,
+    bytes: Buffer.byteLength(value),
   })
   await patiently({ log: broker.log, signal, doing: 'recording a rejected command' }, () =>
     broker.journal.append([record, event]),

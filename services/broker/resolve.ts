@@ -23,6 +23,7 @@ export async function resolveUnknown(broker: Broker, resolution: Resolution): Pr
   const { moved } = await move(broker, held, () => ({ type: 'settle', at, as, evidence: 'person' }), {
     reason,
     also,
+    settled: { by: by.agent },
     evidence: { kind: 'person', says: `${by.agent}: ${as}: ${reason}`, raw: id },
   })
   if (moved) broker.waiting.settle(recordOfHeld(held, undefined))

@@ -9,6 +9,8 @@ export type Shell = {
   readonly out: (text: string) => void
   readonly err: (text: string) => void
   readonly stdin: AsyncIterable<Buffer | string>
+  /** Which of the two a person looks at: only there is colour, and progress on one line. Default: neither. */
+  readonly terminal?: { readonly out: boolean; readonly err: boolean }
 }
 
 export type Arguments = {

@@ -8,13 +8,26 @@ import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
+import { replay } from './replay.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
 import { sql } from './sql.ts'
 import { tools } from './tools.ts'
 import { unknowns } from './unknowns.ts'
 
-const commands: readonly Command[] = [check, tools, outcome, report, unknowns, resolve, keys, sql, audit, crashTest]
+const commands: readonly Command[] = [
+  check,
+  tools,
+  outcome,
+  report,
+  unknowns,
+  resolve,
+  keys,
+  sql,
+  replay,
+  audit,
+  crashTest,
+]
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**

@@ -10,6 +10,7 @@ process.exitCode = await holdfast(
     out: text => void process.stdout.write(text),
     err: text => void process.stderr.write(text),
     stdin: process.stdin,
+    terminal: { out: process.stdout.isTTY && !process.env.NO_COLOR, err: process.stderr.isTTY },
   },
   process.argv.slice(2),
 )

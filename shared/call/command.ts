@@ -27,6 +27,8 @@ const caller = z.object({
   origin: text.optional(),
   session: text.optional(),
   conversation: text.optional(),
+  /** Whom the agent says it acts for. */
+  onBehalfOf: text.optional(),
   trace: text.optional(),
 })
 export type Caller = z.infer<typeof caller>
@@ -49,6 +51,8 @@ const submit = z.object({
   caller,
   policyRule: text.optional(),
   policyVersion: text.optional(),
+  /** The call this one follows from. */
+  parent: text.optional(),
   /** Database time as front estimates it, never ahead of it; milliseconds. */
   receivedAt: z.int(),
   dispatchBy: z.int(),

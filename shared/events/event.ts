@@ -4,53 +4,20 @@
  * belongs to one call alone (a read, a join, a refusal), so publishing it twice is harmless: readers count ids.
  */
 import type { Effect } from '../call/effect.ts'
+import type { ErrorClass } from '../call/error-class.ts'
 import type { Evidence, OperationState } from '../call/operation.ts'
+import { canonicalJson } from '../json/canonical.ts'
 import { partitionFor } from '../journal/partition.ts'
 import type { NewRecord } from '../journal/port.ts'
 import { topics } from '../journal/topics.ts'
+import { type EventName, eventTypes } from './catalogue.ts'
 
-/** Event types by their short names; on the wire `dev.holdfast.<name>.v1`. Past tense. */
-export const eventTypes = {
-  // reads, and refusals before a row (stream = call)
-  'call.requested': 'A read was received; it is dispatched at the same time.',
-  'call.denied': 'The policy refused the call.',
-  'call.not_accepted': 'The call was refused before it could claim its key.',
-  // an operation's life (stream = operation)
-  'call.approval_requested': 'The call waits for a person.',
-  'call.accepted': 'The key was claimed; the call waits for a slot.',
-  'call.dispatched':
-    'The intent was committed: bytes may have been sent from this time on. First event of most writes.',
-  'call.input_required': 'The server asked a question.',
-  'call.succeeded': 'The server answered, or named evidence says that it happened.',
-  'call.failed': 'The server gave a definite error.',
-  'call.not_executed': 'Proof that nothing was sent.',
-  'call.lost': 'No definite answer was recorded: the outcome is unknown. For a read: it ended without an answer.',
-  // joins of a call with an operation (stream = call)
-  'call.replayed': 'A repeated call was given the recorded outcome.',
-  'call.attached': 'A repeated call waited for the running one.',
-  'call.conflicted': 'A call was refused: same key for another change, or the same change under another key.',
-  // recovery of an unknown (stream = operation)
-  'call.probed': 'The server was asked by the declared probe, and that settled nothing.',
-  'call.attempt_ended': 'One attempt ended while another one of the same key was still open.',
-  'call.rescheduled': 'The planned step of recovery turned out to be impossible.',
-  // questions and evidence
-  'call.resolved': 'A person settled an unknown, with a reason. The outcome itself is the event before.',
-  'call.answered_late': 'An answer came after the outcome was recorded as unknown, or after it was settled.',
-  'call.outcome_queried':
-    'Somebody asked for an outcome that was not on record; the question went through the journal.',
-  // the service itself
-  'key.created': 'An API key was created.',
-  'key.revoked': 'An API key was revoked.',
-  'service.started': 'A service started.',
-  'service.stopped': 'A service stopped.',
-  'record.rejected': 'A journal record could not be read.',
-} as const
-export type EventName = keyof typeof eventTypes
+export type { EventName }
 
 /**
  * One event. `who`, `what` and `authority` fields stand in the first event of a stream (and in events that are alone);
- * later ones repeat only what the history orders and filters by. Times are ISO 8601 with milliseconds, database time
- * unless `clock` says otherwise. Absent means not applicable or not known, never a default.
+ * later ones repeat only what the history orders and filters by. Times are ISO 8601 with milliseconds, by `clock`. Absent
+ * means not applicable or not known, never a default. What each field means: `fields.ts`.
  */
 export type HoldfastEvent = {
   readonly type: EventName
@@ -63,6 +30,7 @@ export type HoldfastEvent = {
   // who
   readonly tenant: string
   readonly agent?: string | undefined
+  readonly onBehalfOf?: string | undefined
   readonly keyspace?: string | undefined
   /** SHA-256 prefix of the API key that was used; never the key. */
   readonly credential?: string | undefined
@@ -87,6 +55,7 @@ export type HoldfastEvent = {
   readonly fingerprint?: string | undefined
   /** Redacted arguments as JSON text. */
   readonly arguments?: string | undefined
+  readonly argumentsBytes?: number | undefined
   readonly argumentsCommitment?: string | undefined
   readonly resultCommitment?: string | undefined
 
@@ -94,17 +63,22 @@ export type HoldfastEvent = {
   readonly policyRule?: string | undefined
   readonly policyVersion?: string | undefined
   readonly verdict?: string | undefined
+  readonly approval?: string | undefined
 
   // when
+  readonly clock?: Clock | undefined
   readonly receivedAt?: string | undefined
+  readonly acceptedAt?: string | undefined
   readonly dispatchedAt?: string | undefined
   readonly finishedAt?: string | undefined
 
   // result
   readonly state?: OperationState | undefined
   readonly code?: string | undefined
+  readonly errorClass?: ErrorClass | undefined
   readonly reason?: string | undefined
   readonly evidence?: Evidence | undefined
+  readonly evidenceCommitment?: string | undefined
   readonly isError?: boolean | undefined
   readonly resultBytes?: number | undefined
   readonly durationMs?: number | undefined
@@ -112,8 +86,7 @@ export type HoldfastEvent = {
   readonly look?: string | undefined
   /** What recovery has done by now, and what it does next. */
   readonly recovery?: Readonly<Record<string, string | number>> | undefined
-  /** Who settled an unknown. */
-  readonly resolvedBy?: string | undefined
+  readonly settledBy?: string | undefined
 
   // causality
   readonly epoch?: number | undefined
@@ -123,13 +96,31 @@ export type HoldfastEvent = {
   readonly parent?: string | undefined
   /** Names of fields that were cut to fit the journal's limit. */
   readonly truncated?: readonly string[] | undefined
+
+  // the service itself
+  readonly release?: string | undefined
+  readonly runtime?: string | undefined
+  readonly before?: string | undefined
+  readonly changes?: readonly string[] | undefined
+  readonly statement?: string | undefined
+  readonly statementCommitment?: string | undefined
+  readonly rows?: number | undefined
+  readonly commitment?: string | undefined
+  readonly bytes?: number | undefined
 }
+
+/** Whose time an event's times are. */
+export type Clock = 'database' | 'journal' | 'process'
 
 export const eventId = (event: Pick<HoldfastEvent, 'stream' | 'sequence'>): string =>
   `${event.stream}:${event.sequence}`
 
-/** The wire type of an event name, version 1. */
-export const wireType = (name: EventName): string => `dev.holdfast.${name}.v1`
+const wireTypes = new Map(
+  Object.entries(eventTypes).map(([name, { version }]) => [name, `dev.holdfast.${name}.v${version}`]),
+)
+
+/** The wire type of an event name, in its newest version. */
+export const wireType = (name: EventName): string => wireTypes.get(name) as string
 
 /**
  * The journal record of an event.
@@ -148,7 +139,8 @@ export function recordOf({ type, source, time }: EventAttributes, data: EventDat
     topic: topics.events.name,
     partition: partitionFor(data.stream, topics.events.partitions),
     key: data.stream,
-    value: JSON.stringify(data),
+    // As it is hashed: whoever has the fields can write the same bytes.
+    value: canonicalJson(data),
     headers: {
       'content-type': 'application/json',
       ce_specversion: '1.0',

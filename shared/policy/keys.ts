@@ -66,6 +66,7 @@ const keyEvent = (
     sequence: type === 'key.created' ? 1 : 2,
     time: new Date().toISOString(),
     source: 'holdfast/cli',
+    clock: 'process',
     ...who,
   })
 

@@ -24,6 +24,7 @@ export async function recordStart(
         time,
         source: `holdfast/${service}`,
         tenant: '',
+        clock: 'database',
         policyVersion,
       }),
     ])

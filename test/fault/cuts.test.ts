@@ -1,4 +1,7 @@
 import { cutFaults } from './cuts/faults.ts'
+import { kafkaFaults } from './cuts/kafka.ts'
+import { isLong } from './fault.ts'
 import { testFaults } from './tested.ts'
 
-testFaults(cutFaults)
+/** Kafka is not on every machine: only the long form needs it. */
+testFaults(isLong ? [...cutFaults, ...kafkaFaults] : cutFaults)

@@ -60,13 +60,17 @@ export async function settle(story: Story, agent: Agent, withinMs = 60_000): Pro
  */
 export async function conclude(story: Story, agent: Agent): Promise<void> {
   const settled = await settle(story, agent)
-  const outcome = await told(story, 'outcome', agent.outcome(story.key))
-  let again = await told(story, 'again', agent.write(story.key, story.args))
-  // A cut may have been meant for a later request on the same connection.
-  for (let tries = 0; tries < 20 && (isDoubt(again) || !isAnswer(again.state)); tries += 1)
-    again = await told(story, 'again', agent.write(story.key, story.args))
+  // A cut may have been meant for a later request on the same connection: whoever gets no answer asks again.
+  const outcome = await answered(() => told(story, 'outcome', agent.outcome(story.key)))
+  const again = await answered(() => told(story, 'again', agent.write(story.key, story.args)))
   const isFree = settled.state === 'not_found' || (settled.state === 'not_executed' && outcome.state !== 'unknown')
   if (isFree && again.state === 'pending') await settle(story, agent)
+}
+
+async function answered(ask: () => Promise<Entry>): Promise<Entry> {
+  let entry = await ask()
+  for (let tries = 0; tries < 20 && (isDoubt(entry) || !isAnswer(entry.state)); tries += 1) entry = await ask()
+  return entry
 }
 
 /** Without the words, which the state says too. */

@@ -473,7 +473,7 @@ async function readEvents(on: Pick<Pool, 'query'>, journal: Pick<Pool, 'query'>)
   const rows = [...there.rows, ...waiting.rows]
   return rows.map(({ headers, value, place }) => {
     const { ce_id, ce_type } = JSON.parse(headers)
-    return { id: ce_id, type: ce_type.replace(/^dev\.holdfast\.(.*)\.v1$/, '$1'), data: JSON.parse(value), place }
+    return { id: ce_id, type: ce_type.replace(/^dev\.holdfast\.(.*)\.v\d+$/, '$1'), data: JSON.parse(value), place }
   })
 }
 

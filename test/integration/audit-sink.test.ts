@@ -276,7 +276,7 @@ test('the sink', async t => {
     const record = event({ reason: "NUL \0, emoji \u{1f600}, quote ' and \\ and\nbreak", arguments: '{"a":"\\u0000"}' })
     const value = record.value.replace(
       /}$/,
-      ',"zebra":1,"approval":{"by":"ann","at":[1,2]},"conversation":"half \\ud800 pair"}',
+      ',"zebra":1,"approver":{"by":"ann","at":[1,2]},"conversation":"half \\ud800 pair"}',
     )
     await journal.append([{ ...record, value }])
     await caughtUp(await start())
@@ -287,7 +287,7 @@ test('the sink', async t => {
     assert.deepEqual(row, {
       reason: "NUL \0, emoji \u{1f600}, quote ' and \\ and\nbreak",
       arguments: '{"a":"\\u0000"}',
-      data: '{"approval":{"at":[1,2],"by":"ann"},"zebra":1}',
+      data: '{"approver":{"at":[1,2],"by":"ann"},"zebra":1}',
       conversation: 'half \ufffd pair',
       epoch: 0,
       received_at: null,

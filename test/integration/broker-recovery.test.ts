@@ -448,7 +448,7 @@ test('a person settles an unknown, on record with who and why, and a key closed 
   assert.deepEqual([row.evidence, row.reopenable], ['person', false])
   const event = (await lab.events()).find(({ type }) => type === 'call.resolved')
   assert.deepEqual(
-    [event?.data.resolvedBy, event?.data.reason, event?.data.state],
+    [event?.data.settledBy, event?.data.reason, event?.data.state],
     ['anna', 'looked at the books', 'not_executed'],
   )
   assert.equal((await port.resolve(word(command.callId, 'succeeded'))).kind, 'not_unknown')

@@ -29,6 +29,7 @@ test('every command explains itself', async () => {
     'resolve',
     'keys',
     'sql',
+    'replay',
     'audit',
     'crash-test',
   ])

@@ -33,6 +33,8 @@ export type EventFact = {
   readonly type: string
   readonly stream: string
   readonly sequence: number
+  /** Who wrote it, such as `holdfast/broker`. */
+  readonly source: string
   /** Milliseconds. */
   readonly at: number
   /** The event's own fields. */

@@ -7,62 +7,22 @@ import {
   type EventValue,
   eventColumns,
 } from '../../../shared/clickhouse/events.ts'
+import { type FieldKind, fields } from '../../../shared/events/fields.ts'
+import { readWireType, upcast } from '../../../shared/events/upcast.ts'
 import type { JournalRecord } from '../../../shared/journal/port.ts'
 
 /** `reason` is our own words only: it goes where the raw record must not. */
 export type Parsed = { readonly row: EventRow } | { readonly rejected: string }
 
-type Kind = 'text' | 'time' | 'count' | 'amount' | 'flag' | 'texts'
+type Kind = Exclude<FieldKind, 'json'>
 
-/** Fields of an event's JSON that have a column. Everything else goes to `data`. */
-const columns: readonly (readonly [field: string, readonly [EventColumn, Kind]])[] = [
-  ['stream', ['stream', 'text']],
-  ['sequence', ['sequence', 'count']],
-  ['tenant', ['tenant', 'text']],
-  ['agent', ['agent', 'text']],
-  ['keyspace', ['keyspace', 'text']],
-  ['credential', ['credential', 'text']],
-  ['client', ['client', 'text']],
-  ['origin', ['origin', 'text']],
-  ['session', ['session', 'text']],
-  ['conversation', ['conversation', 'text']],
-  ['callId', ['call_id', 'text']],
-  ['operationId', ['operation_id', 'text']],
-  ['of', ['of', 'text']],
-  ['server', ['server', 'text']],
-  ['tool', ['tool', 'text']],
-  ['toolHash', ['tool_hash', 'text']],
-  ['effect', ['effect', 'text']],
-  ['effectSource', ['effect_source', 'text']],
-  ['key', ['idempotency_key', 'text']],
-  ['keySource', ['key_source', 'text']],
-  ['fingerprint', ['fingerprint', 'text']],
-  ['arguments', ['arguments', 'text']],
-  ['argumentsCommitment', ['arguments_commitment', 'text']],
-  ['resultCommitment', ['result_commitment', 'text']],
-  ['policyRule', ['policy_rule', 'text']],
-  ['policyVersion', ['policy_version', 'text']],
-  ['verdict', ['verdict', 'text']],
-  ['receivedAt', ['received_at', 'time']],
-  ['dispatchedAt', ['dispatched_at', 'time']],
-  ['finishedAt', ['finished_at', 'time']],
-  ['state', ['state', 'text']],
-  ['code', ['code', 'text']],
-  ['reason', ['reason', 'text']],
-  ['evidence', ['evidence', 'text']],
-  ['isError', ['is_error', 'flag']],
-  ['resultBytes', ['result_bytes', 'amount']],
-  ['durationMs', ['duration_ms', 'amount']],
-  ['epoch', ['epoch', 'count']],
-  ['round', ['round', 'count']],
-  ['attempt', ['attempt', 'count']],
-  ['trace', ['trace', 'text']],
-  ['parent', ['parent', 'text']],
-  ['truncated', ['truncated', 'texts']],
-]
-
-const fields: ReadonlyMap<string, readonly [EventColumn, Kind, number]> = new Map(
-  columns.map(([field, [column, kind]]) => [field, [column, kind, columnIndex(column)]]),
+/** Members of an event's JSON that have a column. Everything else goes to `data`. */
+const columns: ReadonlyMap<string, readonly [EventColumn, Kind, number]> = new Map(
+  Object.entries(fields).flatMap(([name, { column, kind, attribute }]) =>
+    column === undefined || attribute !== undefined || kind === 'json'
+      ? []
+      : [[name, [column as EventColumn, kind, columnIndex(column as EventColumn)] as const]],
+  ),
 )
 
 const absentOf = { text: '', time: null, count: 0, amount: null, flag: null, texts: [] } as const satisfies Record<
@@ -71,8 +31,8 @@ const absentOf = { text: '', time: null, count: 0, amount: null, flag: null, tex
 >
 
 const absentRow: EventRow = eventColumns.map(column => {
-  const field = [...fields.values()].find(([name]) => name === column)
-  return field ? absentOf[field[1]] : ''
+  const field = Object.values(fields).find(each => each.column === column)
+  return field === undefined || field.kind === 'json' ? '' : absentOf[field.kind]
 })
 
 const at = {
@@ -84,6 +44,12 @@ const at = {
   type: columnIndex('type'),
   time: columnIndex('time'),
   source: columnIndex('source'),
+  version: columnIndex('version'),
+  producer: columnIndex('producer'),
+  producerSequence: columnIndex('producer_sequence'),
+  producerSettled: columnIndex('producer_settled'),
+  producerVoid: columnIndex('producer_void'),
+  clock: columnIndex('clock'),
   reason: columnIndex('reason'),
   data: columnIndex('data'),
   topic: columnIndex('journal_topic'),
@@ -94,18 +60,22 @@ const at = {
 
 /** @returns the row, or why this is not an event */
 export function parseEvent(record: JournalRecord): Parsed {
-  const type = /^dev\.holdfast\.([a-z_]+(?:\.[a-z_]+)*)\.v1$/.exec(record.headers['ce_type'] ?? '')?.[1]
-  if (type === undefined) return { rejected: 'ce_type is not the type of an event of version 1' }
-  const time = readTime(record.headers['ce_time'])
+  const { headers } = record
+  const wire = readWireType(headers['ce_type'])
+  if (wire === undefined) return { rejected: 'ce_type is not the type of an event' }
+  if (wire === 'newer') return { rejected: 'ce_type has a version that this release does not know' }
+  const { type, version } = wire
+  const time = readTime(headers['ce_time'])
   if (time === undefined) return { rejected: 'ce_time is not a time' }
-  const event = readObject(record.value)
-  if (!event) return { rejected: 'the value is not a JSON object' }
+  const written = readObject(record.value)
+  if (!written) return { rejected: 'the value is not a JSON object' }
+  const event = upcast(type, version, written)
 
   const row = absentRow.slice()
   let rest: Record<string, unknown> | undefined
   for (const name of Object.keys(event)) {
     const value = event[name]
-    const field = fields.get(name)
+    const field = columns.get(name)
     if (!field) {
       rest ??= {}
       rest[name] = value
@@ -124,17 +94,29 @@ export function parseEvent(record: JournalRecord): Parsed {
     return { rejected: 'the fields stream and sequence are missing' }
   }
   const eventId = `${stream}:${sequence}`
-  if (wellFormed(record.headers['ce_id'] ?? '') !== eventId)
-    return { rejected: 'ce_id is not made of stream and sequence' }
+  if (wellFormed(headers['ce_id'] ?? '') !== eventId) return { rejected: 'ce_id is not made of stream and sequence' }
   row[at.eventId] = eventId
   row[at.type] = type
   row[at.time] = time
-  row[at.source] = wellFormed(record.headers['ce_source'] ?? '')
+  row[at.version] = version
+  row[at.source] = wellFormed(headers['ce_source'] ?? '')
+  if (!placeProducer(row, headers)) return { rejected: 'ce_sequence or ce_settled is not a whole number' }
   row[at.data] = rest ? canonical(rest) : '{}'
   // The views group by it, so that a question about one call reads that call alone.
   if (row[at.callId] === '' && type.startsWith('call.')) row[at.callId] = stream
   place(row, record)
   return { row }
+}
+
+/** @returns false where the numbers are none */
+function placeProducer(row: EventValue[], headers: JournalRecord['headers']): boolean {
+  const { ce_producer: producer, ce_sequence: sequence, ce_settled: settled, ce_void: voided } = headers
+  if (producer === undefined) return true
+  row[at.producer] = wellFormed(producer)
+  row[at.producerSequence] = Number(sequence ?? 0)
+  row[at.producerSettled] = Number(settled ?? 0)
+  row[at.producerVoid] = wellFormed(voided ?? '')
+  return [at.producerSequence, at.producerSettled].every(index => isWhole(row[index], Number.MAX_SAFE_INTEGER))
 }
 
 /** The row that stands in the place of a record that is not an event: a reference, a reason and a commitment. */
@@ -144,7 +126,9 @@ export function rejectedRow(record: JournalRecord, { stream, reason, commitment,
   row[at.stream] = stream
   row[at.sequence] = 1
   row[at.type] = 'record.rejected'
+  row[at.version] = 1
   row[at.time] = columnTime(record.time)
+  row[at.clock] = 'journal'
   row[at.source] = 'holdfast/audit'
   row[at.reason] = reason
   row[at.data] = canonical({ bytes, commitment })

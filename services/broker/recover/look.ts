@@ -31,6 +31,7 @@ export async function look(broker: Broker, taken: Taken): Promise<void> {
     {
       reason: `${declared.tool}: ${found.says}`,
       evidence: { kind: 'probe', says: found.says, raw: found.raw && cutWords(found.raw) },
+      settled: { by: `probe:${declared.tool}`, words: found.raw },
     },
   )
   if (!moved) return keepOvertaken(broker, taken, operation, found)

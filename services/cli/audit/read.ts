@@ -11,7 +11,7 @@ import type { CommandFact, Effect, EventFact, Facts, HistoryFact } from '../../a
 import { isTransition } from '../../audit/check/streams.ts'
 import { sinkGroup } from '../../audit/sink/sink.ts'
 import { brokerGroup } from '../../broker/outcomes.ts'
-import { eventOf } from './event.ts'
+import { eventOf } from '../../audit/check/event.ts'
 import { readExisting, readOutbox, readRememberedCalls, readRows } from './rows.ts'
 
 /** Where the history is asked: all rows of some partitions between two offsets. */

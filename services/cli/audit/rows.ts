@@ -2,7 +2,7 @@
 import type { Queryable } from '../../../shared/postgres/pool.ts'
 import type { EventFact, Facts, OperationFact, ResultFact } from '../../audit/check/facts.ts'
 import { operationColumns, operationOf, type OperationRow } from '../../broker/sql/row.ts'
-import { eventOf } from './event.ts'
+import { eventOf } from '../../audit/check/event.ts'
 
 export type Rows = Pick<Facts, 'readAt' | 'operations' | 'results'>
 

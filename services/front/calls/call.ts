@@ -7,7 +7,7 @@ import type { KnownTool } from '../catalogue/catalogue.ts'
 import type { Directory } from '../catalogue/directory.ts'
 import type { Front } from '../deps.ts'
 import { isObject } from '../schema/declares.ts'
-import { callerOf, type Incoming } from './incoming.ts'
+import { callerOf, type Incoming, parentOf } from './incoming.ts'
 import { callRead } from './read.ts'
 import type { CallFacts } from './records.ts'
 import { refuseCall } from './refuse.ts'
@@ -20,7 +20,13 @@ export type CallDeps = Front & { readonly directory: Directory }
 export async function handleCall(deps: CallDeps, incoming: Incoming): Promise<RawAnswer> {
   const { settings, clock, ids } = deps
   const callId = ids.ulid()
-  const asked: CallFacts = { callId, identity: incoming.identity, caller: callerOf(incoming), receivedAt: clock.now() }
+  const asked: CallFacts = {
+    callId,
+    identity: incoming.identity,
+    caller: callerOf(incoming),
+    parent: parentOf(incoming),
+    receivedAt: clock.now(),
+  }
   const refuse = (facts: CallFacts, code: Code, detail?: string) => refuseCall(deps, incoming, facts, { code, detail })
 
   const name = incoming.params.name

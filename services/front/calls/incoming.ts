@@ -25,6 +25,8 @@ export type Incoming = {
 }
 
 const conversationMeta = 'dev.holdfast/conversation'
+const onBehalfOfMeta = 'dev.holdfast/on-behalf-of'
+const parentMeta = 'dev.holdfast/parent'
 const clientInfoMeta = 'io.modelcontextprotocol/clientInfo'
 const maxNameLength = 255
 
@@ -44,6 +46,7 @@ export function callerOf(incoming: Incoming): Caller {
   const { identity, session, origin } = incoming
   const client = clientOf(meta[clientInfoMeta]) ?? session?.client
   const conversation = shortText(meta[conversationMeta]) ?? session?.id
+  const onBehalfOf = shortText(meta[onBehalfOfMeta])
   const trace = shortText(meta.traceparent)
   return {
     agent: identity.agent,
@@ -52,9 +55,13 @@ export function callerOf(incoming: Incoming): Caller {
     ...(origin !== undefined && { origin }),
     ...(session !== undefined && { session: session.id }),
     ...(conversation !== undefined && { conversation }),
+    ...(onBehalfOf !== undefined && { onBehalfOf }),
     ...(trace !== undefined && { trace }),
   }
 }
+
+/** The call that this one follows from, as the agent says. */
+export const parentOf = (incoming: Incoming): string | undefined => shortText(metaOf(incoming)[parentMeta])
 
 /** `name/version` of a client's own description. */
 export function clientOf(info: unknown): string | undefined {

@@ -28,7 +28,7 @@ export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswe
   const context = recordContext(deps)
   const required = deps.settings.audit(known.server, known.name) === 'required'
   const startedAt = performance.now()
-  const requested = settle(deps.journal.append([requestedRecord(context, facts)]))
+  const requested = settle(deps.journal.append([requestedRecord(context, facts, deps.clock.now())]))
   const seen = await dispatchRead(deps, call, argumentsJson, startedAt)
   crashPoint('front.read.dispatched')
   const verdict = classify(seen)

@@ -1,6 +1,7 @@
 /** The facts front itself puts on record: refusals, and reads from their beginning to their end. Pure. */
 import type { Caller } from '../../../shared/call/command.ts'
 import type { Code } from '../../../shared/call/codes.ts'
+import { errorClassOf } from '../../../shared/call/error-class.ts'
 import type { Effect } from '../../../shared/call/effect.ts'
 import type { Seen, Verdict as SeenVerdict } from '../../../shared/call/seen.ts'
 import { type EventName, eventRecord } from '../../../shared/events/event.ts'
@@ -27,6 +28,8 @@ export type CallFacts = {
   /** JSON text. */
   readonly arguments?: string | undefined
   readonly policy?: Verdict | undefined
+  /** The call this one follows from. */
+  readonly parent?: string | undefined
   readonly receivedAt: number
 }
 
@@ -53,6 +56,8 @@ function factFields({ secret, maxArgumentsBytes }: RecordContext, facts: CallFac
     policyRule: policy?.rule,
     policyVersion: policy?.version,
     verdict: policy?.verdict,
+    parent: facts.parent,
+    clock: 'database' as const,
     receivedAt: iso(facts.receivedAt),
   }
 }
@@ -63,6 +68,7 @@ function argumentFields({ callId, arguments: text }: CallFacts, { secret, maxArg
   const cut = Buffer.byteLength(redacted) > maxArgumentsBytes
   return {
     ...(cut ? { truncated: ['arguments'] } : { arguments: redacted }),
+    argumentsBytes: Buffer.byteLength(text),
     argumentsCommitment: commitment(secret, callId, text),
   }
 }
@@ -79,13 +85,20 @@ export function refusedRecord(
     time: iso(at),
     ...factFields(context, facts),
     code,
+    errorClass: errorClassOf(code),
     reason: reason?.slice(0, 1000),
   })
 }
 
 /** A read was received; it is dispatched at the same time. */
-export const requestedRecord = (context: RecordContext, facts: CallFacts): NewRecord =>
-  eventRecord({ type: 'call.requested', sequence: 1, time: iso(facts.receivedAt), ...factFields(context, facts) })
+export const requestedRecord = (context: RecordContext, facts: CallFacts, at: number): NewRecord =>
+  eventRecord({
+    type: 'call.requested',
+    sequence: 1,
+    time: iso(facts.receivedAt),
+    ...factFields(context, facts),
+    dispatchedAt: iso(at),
+  })
 
 /** How a read ended. */
 export function finishedRecord(
@@ -114,7 +127,8 @@ export function finishedRecord(
     tool,
     effect,
     state: verdict.state,
-    ...('code' in verdict && { code: verdict.code }),
+    ...('code' in verdict && { code: verdict.code, errorClass: errorClassOf(verdict.code) }),
+    clock: 'database',
     finishedAt: iso(at),
     durationMs: Math.max(0, Math.round(durationMs)),
     ...('raw' in seen && {

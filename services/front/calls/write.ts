@@ -3,6 +3,7 @@
  * Once the append was begun nothing here may call the write refused: the wait ends, the write does not.
  */
 import { commandRecord, type SubmitCommand } from '../../../shared/call/command.ts'
+import { afterCall } from '../../../shared/call/key.ts'
 import { fingerprint } from '../../../shared/call/fingerprint.ts'
 import { AppendRefused, type NewRecord } from '../../../shared/journal/port.ts'
 import { crashPoint } from '../../../shared/process/crash-point.ts'
@@ -79,6 +80,7 @@ function prepare(
   const meta = forwardedMeta(incoming)
   const inputs = inputsOf(incoming)
   const argumentsJson = JSON.stringify(args)
+  const parent = facts.parent ?? afterCall(key)
   const submit: SubmitCommand = {
     type: 'submit',
     callId,
@@ -98,6 +100,7 @@ function prepare(
     caller: facts.caller,
     policyRule: policy.rule,
     policyVersion: policy.version,
+    ...(parent !== undefined && { parent }),
     receivedAt: facts.receivedAt,
     dispatchBy: facts.receivedAt + Math.max(deps.settings.waitMs(known.server), leastDispatchMs),
     replyTo: deps.replyTo,
@@ -105,7 +108,7 @@ function prepare(
   return {
     submit,
     record: commandRecord(submit),
-    facts: { ...facts, key, keySource: source, arguments: argumentsJson },
+    facts: { ...facts, parent, key, keySource: source, arguments: argumentsJson },
   }
 }
 
@@ -147,7 +150,13 @@ async function submitAndWait(deps: Front, call: SettledCall, first: SubmitComman
     if (!isOwnerGone(reply) || left < leastTryMs || deps.draining.aborted) return reply
     crashPoint('front.resubmit.before')
     const receivedAt = deps.clock.now()
-    const again = { ...first, callId: deps.ids.ulid(), receivedAt, dispatchBy: receivedAt + Math.floor(left) }
+    const again: SubmitCommand = {
+      ...first,
+      callId: deps.ids.ulid(),
+      parent: first.callId,
+      receivedAt,
+      dispatchBy: receivedAt + Math.floor(left),
+    }
     const next = await submitOnce(deps, call, again, left)
     // The try before it was accepted and its end is known: that stays the answer.
     if (next.kind === 'not_accepted') return reply

@@ -22,6 +22,8 @@ export type WireFault = {
   readonly carrying?: string
   /** Bytes of request and answer where they cannot be measured because other things travel on the wire as well. */
   readonly bytes?: { readonly request: number; readonly answer: number }
+  /** The long form cuts a message of more than 200 bytes after every so many. Default: every one. */
+  readonly step?: number
   /** What a stall costs is a time-out of many seconds: the short form makes one on each side. */
   readonly stallsAreSlow?: boolean
 }
@@ -47,12 +49,14 @@ const wireFaults: readonly WireFault[] = [
     wire: 'questions',
     during: 'question',
     carrying: 'POST /internal/outcome',
+    step: 4,
   },
   {
     name: 'reply wire cut',
     how: 'the connection from broker to front is cut while a reply is on it',
     wire: 'replies',
     carrying: 'POST /internal/replies',
+    step: 4,
   },
   ...(
     [
@@ -68,6 +72,7 @@ const wireFaults: readonly WireFault[] = [
     wire,
     carrying: statement(sql),
     bytes: { request, answer: 60 },
+    step: 8,
     stallsAreSlow: true,
   })),
 ]
@@ -107,14 +112,18 @@ export async function runWire(open: () => Promise<Stage>, fault: WireFault, seed
 
 type Measured = Passed & { readonly heads: Partial<Passed> }
 
-function cutsOf(bytes: Measured, { stallsAreSlow = false }: WireFault, random: () => number): Cut[] {
+function cutsOf(bytes: Measured, { stallsAreSlow = false, step }: WireFault, random: () => number): Cut[] {
   const quick = stallsAreSlow ? ways.filter(way => way !== 'stall') : ways
   return (['request', 'answer'] as const).flatMap(side => {
     // An answer that has passed whole cannot be cut any more.
-    const chosen = places(side === 'answer' ? bytes.answer - 1 : bytes.request, random, bytes.heads[side])
-    // The short form cuts every place in one way, the long one in all.
-    const howsOf = (n: number) => (isLong ? quick : [quick[n % quick.length] as Way])
-    const cuts = chosen.flatMap((afterBytes, n) => howsOf(n).map((how): Cut => ({ of: side, afterBytes, how })))
+    const total = side === 'answer' ? bytes.answer - 1 : bytes.request
+    const sampling = { headBytes: bytes.heads[side], step: total > 200 ? step : 1 }
+    const { all: chosen, boundaries } = places(total, random, sampling)
+    // Every place in one way, in turn; the long form cuts the boundaries in all.
+    const howsOf = (n: number) => (isLong && boundaries.has(n) ? quick : [quick[n % quick.length] as Way])
+    const cuts = chosen.flatMap((afterBytes, n) =>
+      howsOf(isLong ? afterBytes : n).map((how): Cut => ({ of: side, afterBytes, how })),
+    )
     const stalled = stallsAreSlow ? [chosen[side === 'answer' ? 0 : 2] ?? 0] : []
     return [...cuts, ...stalled.map((afterBytes): Cut => ({ of: side, afterBytes, how: 'stall' }))]
   })

@@ -14,7 +14,7 @@ import type { Fault } from '../fault.ts'
 import { runWire, statement, type WireFault } from './faults.ts'
 import { configFor, type Stage, through } from './stage.ts'
 
-const shared = { wire: 'kafka', bytes: { request: 1_200, answer: 80 }, stallsAreSlow: true } as const
+const shared = { wire: 'kafka', bytes: { request: 1_200, answer: 80 }, step: 8, stallsAreSlow: true } as const
 
 const kafkaWires: readonly WireFault[] = [
   {
@@ -39,6 +39,7 @@ const kafkaWires: readonly WireFault[] = [
     how: 'the connection to PostgreSQL is cut while the relay takes rows out of the outbox, before Kafka has them',
     wire: 'database',
     bytes: { request: 60, answer: 400 },
+    step: 8,
     carrying: statement('outbox_take'),
     stallsAreSlow: true,
   },

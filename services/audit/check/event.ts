@@ -1,20 +1,24 @@
+import { readWireType, upcast } from '../../../shared/events/upcast.ts'
 import type { JournalRecord, NewRecord } from '../../../shared/journal/port.ts'
-import type { EventFact } from '../../audit/check/facts.ts'
+import type { EventFact } from './facts.ts'
 
 /** A record as the auditor sees it; undefined where it is no event, which the history says by itself. */
 export function eventOf(record: NewRecord & Partial<Pick<JournalRecord, 'offset'>>): EventFact | undefined {
   const { headers, value, partition, offset } = record
-  const type = /^dev\.holdfast\.(.+)\.v1$/.exec(headers['ce_type'] ?? '')?.[1]
+  const wire = readWireType(headers['ce_type'])
+  if (wire === undefined || wire === 'newer') return undefined
+  const { type } = wire
   const at = Date.parse(headers['ce_time'] ?? '')
-  const fields = readFields(value)
+  const written = readFields(value)
+  const fields = written && upcast(type, wire.version, written)
   const { stream, sequence } = fields ?? {}
-  if (type === undefined || Number.isNaN(at) || typeof stream !== 'string' || typeof sequence !== 'number')
-    return undefined
+  if (Number.isNaN(at) || typeof stream !== 'string' || typeof sequence !== 'number') return undefined
   return {
     id: headers['ce_id'] ?? '',
     type,
     stream,
     sequence,
+    source: headers['ce_source'] ?? '',
     at,
     fields: fields as Record<string, unknown>,
     value,

@@ -1,0 +1,71 @@
+/** The class of what went wrong, coarse enough to count by and to alert on: `error.type` of OpenTelemetry's conventions. */
+import type { Code } from './codes.ts'
+
+export const errorClasses = {
+  request: 'The request itself: its arguments, its key, the tool it names.',
+  policy: 'Somebody may not do this.',
+  conflict: 'The key, the change or the question belongs to something else.',
+  capacity: 'Too much at a time, or too late; or Holdfast starts or stops.',
+  connection: 'The server was not reached, or the connection to it ended.',
+  timeout: 'The server did not answer in time.',
+  server: 'The server answered with an error.',
+  holdfast: 'Holdfast itself: its processes or its stores.',
+  decided: 'The caller, a person or a declared probe decided so.',
+} as const
+export type ErrorClass = keyof typeof errorClasses
+
+const classes: Readonly<Record<Code, ErrorClass>> = {
+  deadline_passed: 'capacity',
+  queue_full: 'capacity',
+  cancelled: 'decided',
+  owner_gone: 'holdfast',
+  asked_before: 'conflict',
+  not_sent: 'connection',
+  refused_by_upstream: 'server',
+  approval_refused: 'decided',
+  settled_not_executed: 'decided',
+  upstream_error: 'server',
+  upstream_rejected: 'server',
+  settled_failed: 'decided',
+  timeout: 'timeout',
+  connection_lost: 'connection',
+  upstream_5xx: 'server',
+  ambiguous_error: 'server',
+  unreadable_answer: 'server',
+  dispatcher_lost: 'holdfast',
+  record_lost: 'holdfast',
+  idempotency_conflict: 'conflict',
+  input_conflict: 'conflict',
+  possible_duplicate: 'conflict',
+  idempotency_key_expired: 'conflict',
+  idempotency_in_flight: 'conflict',
+  idempotency_key_required: 'request',
+  idempotency_key_invalid: 'request',
+  idempotency_key_disagrees: 'request',
+  invalid_arguments: 'request',
+  lossy_json: 'request',
+  unknown_tool: 'request',
+  denied: 'policy',
+  too_large: 'request',
+  starting: 'capacity',
+  draining: 'capacity',
+  journal_unavailable: 'holdfast',
+  journal_doubtful: 'holdfast',
+  too_many_waiting: 'capacity',
+  server_unavailable: 'connection',
+  not_found: 'request',
+  unauthorized: 'policy',
+  auth_unavailable: 'holdfast',
+  origin_refused: 'policy',
+  internal: 'holdfast',
+  resolve_denied: 'policy',
+  no_such_call: 'request',
+  not_unknown: 'conflict',
+  bad_request: 'request',
+  route_not_found: 'request',
+  outcome_unavailable: 'holdfast',
+}
+
+/** @param code what an event says; undefined for an event without one */
+export const errorClassOf = (code: Code | undefined): ErrorClass | undefined =>
+  code === undefined ? undefined : classes[code]

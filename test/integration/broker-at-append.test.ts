@@ -46,7 +46,7 @@ test('a write is put on record and claimed in one commit, and passed over when i
   assert.ok(await broker.running.port.caughtUp(5_000))
   gate.open(done)
   assert.equal(await heard(lab, command.callId), 'own succeeded')
-  assert.deepEqual(['append_claim', 'claim', 'standing'].map(count), [1, 0, 0])
+  assert.deepEqual(['append_claim_one', 'claim', 'standing'].map(count), [1, 0, 0])
   await lab.check()
 })
 
@@ -130,7 +130,7 @@ test('what stands behind commands that are still to be handled is not claimed be
     () => 'the first was not claimed',
   )
   await broker.append(second)
-  assert.equal(count('append_claim'), 0)
+  assert.equal(count('append_claim_one'), 0)
   await blocking.query('commit')
   blocking.release()
   for (const { callId } of [first, second]) assert.equal(await heard(lab, callId), 'own succeeded')
@@ -161,6 +161,6 @@ test('a broker that the journal delivers nothing to leaves the claim to whom it 
   const command = lab.submitOf('key')
   await without.append(command)
   assert.equal(await heard(lab, command.callId), 'own succeeded')
-  assert.equal(count('append_claim'), 0)
+  assert.equal(count('append_claim_one'), 0)
   await lab.check()
 })

@@ -43,7 +43,7 @@ test('a commit in doubt whose look-up fails too is looked up again', async () =>
 test('an append with its claim that fails before, after or long before its commit: sent once where it is on record', async () => {
   for (const when of ways) {
     await using lab = await openLab({ leaseMs: 2_000 })
-    const { db, struck } = faulty([{ name: 'append_claim', hit: 1, when }])
+    const { db, struck } = faulty([{ name: 'append_claim_one', hit: 1, when }])
     const broker = await lab.start({ db })
     await broker.running.ready
     const [first, second] = [lab.submitOf('first'), lab.submitOf('second')]

@@ -1,5 +1,5 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
-import { type Base, placing } from '../../../shared/journal/postgres/records.ts'
+import { type Base, placing, placingOne } from '../../../shared/journal/postgres/records.ts'
 import type { Sealed } from '../seal.ts'
 import { placedColumns, placedDefinitions, recordArrays } from './record.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
@@ -86,12 +86,12 @@ const claimedDefinitions = definitionsOf(claimed)
  * with `limit 1`: as plain `not exists` the planner hashes every live row for one claim, and a join carries all forty
  * columns through two more nodes. Of a claim of one row a third is the start of its plan: every node and column counts.
  */
-const textOf = ({ keeps, appends }: { keeps: boolean; appends: boolean }) => `
+const textOf = ({ keeps, placed }: { keeps: boolean; placed: string }) => `
 with input as (
   select * from json_to_recordset($1::json) as i (
     ${identity.map(column => `${column} text`).join(', ')},
     fingerprint text, change text, check_twins bool, twin_slot text, ${claimedDefinitions}, first_seen_ms bigint, send_by_ms bigint,
-    retention_ms bigint, ${keeps ? keptDefinitions : ''} ${appends ? 'command_partition int, ' : ''}${placedDefinitions})
+    retention_ms bigint, ${keeps ? keptDefinitions : ''} ${placed && 'command_partition int, '}${placedDefinitions})
 ), live as (
   select owner from owners where owner = $2 and lease_until_ms > now_ms() and require_complete()
 ), won as (
@@ -115,23 +115,31 @@ with input as (
   insert into outbox (topic, partition, key, headers, value)
   select ${placedColumns('$3', '$4')}
   from input i where i.operation_id = any(array(select operation_id from won))
-)${keeps ? keptRows('won') : ''}${appends ? commandRows : ''}
-select (select json_agg(operation_id) from won) as won${appends ? `, ${basesOfCommands}` : ''}`
+)${keeps ? keptRows('won') : ''}${placed}
+select (select json_agg(operation_id) from won) as won${placed && `, ${basesOfCommands}`}`
 
 /** The commands themselves, put on record whether they win or not. Their key is the scope. */
-const commandRows = `, commands as (
+const commandsPlaced = `, commands as (
   select $5::text as topic, i.command_partition as partition, i.scope as key,
     ($6::text[])[i.place] as headers, ($7::text[])[i.place] as value, i.place
   from input i
 ), ${placing('commands')}`
+const commandPlaced = `, ${placingOne({
+  topic: '$5',
+  partition: "($1::json -> 0 ->> 'command_partition')::int",
+  key: "$1::json -> 0 ->> 'scope'",
+  headers: '($6::text[])[1]',
+  value: '($7::text[])[1]',
+})}`
 const basesOfCommands = `(select json_agg(b) from (select topic, partition, base, time from advanced) b) as bases`
 
-const statementOf = (name: string, appends: boolean) => ({
-  plain: { name, text: textOf({ keeps: false, appends }) },
-  keeping: { name: `${name}_keeping`, text: textOf({ keeps: true, appends }) },
+const statementsOf = (name: string, placed = '') => ({
+  plain: { name, text: textOf({ keeps: false, placed }) },
+  keeping: { name: `${name}_keeping`, text: textOf({ keeps: true, placed }) },
 })
-const claiming = statementOf('claim', false)
-const appending = statementOf('append_claim', true)
+const claiming = statementsOf('claim')
+const appendingMany = statementsOf('append_claim', commandsPlaced)
+const appendingOne = statementsOf('append_claim_one', commandPlaced)
 
 /** Of equal scopes the first stays the first: it is the one that wins. */
 const byScope = (a: Claim, b: Claim) => (a.scope < b.scope ? -1 : a.scope > b.scope ? 1 : 0)
@@ -200,7 +208,8 @@ export async function appendAndClaim(
     entries[0]?.command.topic,
     ...recordArrays(entries.map(({ command }) => command)),
   ]
-  const statement = entries.some(({ claim }) => claim.kept !== undefined) ? appending.keeping : appending.plain
+  const statements = entries.length === 1 ? appendingOne : appendingMany
+  const statement = entries.some(({ claim }) => claim.kept !== undefined) ? statements.keeping : statements.plain
   const result = await db.query<ClaimedRow>(statement, values)
   const [row] = result.rows
   return { won: new Set(row?.won), bases: row?.bases ?? [] }

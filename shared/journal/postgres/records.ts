@@ -63,21 +63,33 @@ const appendMany = (on: Queryable, records: readonly NewRecord[]): Promise<Base[
     ],
   })
 
-/** The same for a lone record: nothing to count and to number, which is most of what the statement for many costs. */
+/**
+ * The same as `placing` for a lone record, with nothing to count and to number, which is most of what that costs. Takes the
+ * parameters, or what else the record's parts are in the statement.
+ */
+export const placingOne = (record: {
+  topic: string
+  partition: string
+  key: string
+  headers: string
+  value: string
+}) => `
+  advanced as (
+    update journal_heads
+    set next_offset = next_offset + 1,
+        last_time = greatest(last_time, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)
+    where topic = ${record.topic} and partition = ${record.partition}
+    returning topic, partition, next_offset - 1 as base, last_time as time
+  ), inserted as (
+    insert into journal_records (topic, partition, "offset", time, key, headers, value)
+    select topic, partition, base, time, ${record.key}, ${record.headers}, ${record.value} from advanced
+  )`
+
 const appendOne = (on: Queryable, { topic, partition, key, headers, value }: NewRecord): Promise<Base[]> =>
   query<Base>(on, {
     name: 'journal_append_one',
     text: `
-      with advanced as (
-        update journal_heads
-        set next_offset = next_offset + 1,
-            last_time = greatest(last_time, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)
-        where topic = $1 and partition = $2
-        returning topic, partition, next_offset - 1 as base, last_time as time
-      ), inserted as (
-        insert into journal_records (topic, partition, "offset", time, key, headers, value)
-        select topic, partition, base, time, $3, $4, $5 from advanced
-      )
+      with ${placingOne({ topic: '$1', partition: '$2', key: '$3', headers: '$4', value: '$5' })}
       select topic, partition, base, time from advanced`,
     values: [topic, partition, key, JSON.stringify(headers), value],
   })

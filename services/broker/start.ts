@@ -185,6 +185,9 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     backlog: () => readBacklog(db),
   })
 
+  // A trace shows the call's way through the journal: it has to take it.
+  const append =
+    deps.appending && !telemetry.isTracing ? createClaimingAppend(broker, deps.appending) : deps.journal.append
   let stopped: Promise<void> | undefined
   const stop = () => {
     stopped ??= (async () => {
@@ -197,7 +200,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   }
   return {
     port: createOutcomes({ db, journal, resolve: resolution => resolveUnknown(broker, resolution) }),
-    append: deps.appending ? createClaimingAppend(broker, deps.appending) : deps.journal.append,
+    append,
     ready: consumer.joined,
     counts: () => broker.lanes.counts(),
     stop,

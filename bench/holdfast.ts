@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
+import { noRedaction } from '../shared/events/redact.ts'
 import { commandRecord } from '../shared/call/command.ts'
 import { fingerprint } from '../shared/call/fingerprint.ts'
 import type { Reply } from '../shared/call/record.ts'
@@ -105,7 +106,7 @@ export async function openHoldfast({ pool, url, folder, log }: Stores) {
     clock,
     ids,
     log,
-    events: { secret: 'bench', maxArgumentsBytes: 262_144 },
+    events: { secret: 'bench', maxArgumentsBytes: 262_144, redactionOf: () => noRedaction },
     reply: (_, replies) => {
       for (const reply of replies) waiting.get(reply.callId)?.(reply)
     },

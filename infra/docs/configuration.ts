@@ -51,6 +51,31 @@ JSON-RPC error. The one that is not there is an empty map, and an expression tha
 other error while it runs counts as ambiguous, because \`unknown\` is the honest answer. Use \`has()\` for fields that may be
 missing: \`has(error.code) && error.code == -32603\`.
 
+## Redaction: \`redact\` of a tool
+
+What never goes on record of a call: it is replaced by \`[redacted]\` before anything enters the journal's events, in
+arguments, in error texts and, where configured, in keys. The event says where and by which rule. Values of names that speak of
+secrets (\`password\`, \`api_key\`) are always replaced. What is kept where, and for how long: [privacy.md](privacy.md).
+
+${tableOf(at('servers', 'x', 'tools', 'y', 'redact'))}
+
+\`\`\`yaml
+servers:
+  payments:
+    url: http://127.0.0.1:4001/mcp
+    defaults:
+      redact: { detect: [secrets, cards, email] }
+    tools:
+      transfer:
+        redact:
+          arguments: [$.memo, { path: "$.lines[*].note", because: free text of customers }]
+\`\`\`
+
+Paths are [RFC 9535](https://www.rfc-editor.org/rfc/rfc9535). A path or a detector of a tool adds to those of its server's
+\`defaults\`. \`holdfast check\` lists what each tool keeps out of the record; \`holdfast redact <server> <tool> --arguments
+<file>\` shows it for arguments of your own, without sending anything. Where a rule cannot be applied (arguments nested deeper
+than 500 levels), all arguments are replaced.
+
 ## Recovery: \`recover\` of a tool
 
 What Holdfast does by itself about an outcome that is \`unknown\`. How it works: [concepts.md](concepts.md#recovery-of-an-unknown).

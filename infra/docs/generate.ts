@@ -10,6 +10,7 @@ import { renderErrors } from './errors.ts'
 import { renderEvents } from './events.ts'
 import { renderKafka } from './kafka.ts'
 import { withMetrics } from './metrics.ts'
+import { renderQueries } from './queries.ts'
 
 export type Page = { readonly path: string; readonly render: () => string }
 
@@ -24,6 +25,7 @@ export const pages: readonly Page[] = [
   page('errors.md', renderErrors),
   page('events.md', renderEvents),
   page('kafka.md', renderKafka),
+  page('queries.md', renderQueries),
   page('operators.md', () => withMetrics(readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8'))),
 ]
 

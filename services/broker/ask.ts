@@ -15,7 +15,7 @@ import { recordOf } from './sql/row.ts'
 export async function answerAsk(broker: Broker, command: AskCommand, signal: AbortSignal): Promise<void> {
   const { callId, tenant, keyspace, server, key, caller, replyTo } = command
   const scope = scopeHash(command)
-  const event = queriedRecord({ callId, tenant, keyspace, server, key, caller, at: broker.clock.now() })
+  const event = queriedRecord(broker.events, { callId, tenant, keyspace, server, key, caller, at: broker.clock.now() })
   crashPoint('broker.ask.before')
   const found = await patiently({ log: broker.log, signal, doing: 'answering a question' }, async () => {
     if (await fenceKey(broker.db, { callId, scope, tenant, keyspace, server, key, agent: caller.agent, event }))

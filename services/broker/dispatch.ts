@@ -15,8 +15,8 @@ import { tellFromRecord } from './outcomes.ts'
 import { patiently } from './patience.ts'
 import { rememberEvents } from './sql/events.ts'
 
-/** Which attempt, and since when. */
-type About = { readonly id: AttemptId; readonly startedAt: number }
+/** Which attempt, since when, and whether it is one of recovery. */
+type About = { readonly id: AttemptId; readonly startedAt: number; readonly isReplay: boolean }
 
 /** Follows one attempt from its first byte to its record. Never rejects. */
 export async function dispatch(broker: Broker, held: Held): Promise<void> {
@@ -24,7 +24,8 @@ export async function dispatch(broker: Broker, held: Held): Promise<void> {
   const rules = broker.settings.tool(server, tool)
   // Taken now: what is held may be a later version when the attempt ends.
   const { epoch, round, attempts } = held.operation
-  const about: About = { id: { epoch, round, attempt: attempts }, startedAt: broker.clock.now() }
+  const isReplay = held.operation.state === 'executing' && held.operation.recovery !== undefined
+  const about: About = { id: { epoch, round, attempt: attempts }, startedAt: broker.clock.now(), isReplay }
   const attempt = send(broker, held, rules)
   try {
     const inTime = await withinTimeout(attempt, rules.timeoutMs)
@@ -130,9 +131,10 @@ async function record(
   broker: Broker,
   held: Held,
   rules: ToolRules,
-  { seen, startedAt, id }: About & { seen: Seen },
+  { seen, startedAt, id, isReplay }: About & { seen: Seen },
 ): Promise<void> {
   crashPoint('broker.dispatch.answered')
+  if (isReplay) crashPoint('broker.replay.answered')
   const verdict = classify(seen, rules.ambiguous ? { ambiguous: rules.ambiguous } : {})
   const answer = answerOf(seen)
   const { operation, moved } = await move(
@@ -147,6 +149,7 @@ async function record(
     { answer, startedAt, reason: reasonOf(seen), attempt: id.attempt },
   )
   crashPoint('broker.complete.committed')
+  if (isReplay) crashPoint('broker.replay.recorded')
   if (!moved) {
     if (seen.kind !== 'lost' && seen.kind !== 'not_sent') await keepEvidence(broker, held, { seen, answer, id })
     await tellFromRecord(broker, operation.operationId)

@@ -7,17 +7,24 @@ import type { Evidence, Operation, OperationState } from '../../shared/call/oper
 import type { Recovery } from '../../shared/call/recovery.ts'
 import type { UpstreamAnswer } from '../../shared/call/record.ts'
 import { type EventData, type EventName, eventRecord, recordOf } from '../../shared/events/event.ts'
-import { commitment, redactArguments } from '../../shared/events/redact.ts'
+import {
+  allRedacted,
+  argumentFields,
+  fingerprintShown,
+  keyFields,
+  reasonFields,
+  type RecordRules,
+} from '../../shared/events/arguments.ts'
+import { commitment } from '../../shared/events/commitment.ts'
 import type { NewRecord } from '../../shared/journal/port.ts'
 
 const source = 'holdfast/broker'
 const iso = (ms: number) => new Date(ms).toISOString()
 
 /** Who and what: stands in the first event of each try, and in events that are alone. */
-function callFields(secret: string, command: SubmitCommand, maxArgumentsBytes: number) {
+function callFields(context: EventContext, command: SubmitCommand) {
   const { callId, caller } = command
-  const redacted = redactArguments(command.arguments)
-  const cut = Buffer.byteLength(redacted) > maxArgumentsBytes
+  const about = argumentFields(context, redactionOf(context, command), { callId, text: command.arguments })
   return {
     agent: caller.agent,
     credential: caller.credential,
@@ -32,19 +39,22 @@ function callFields(secret: string, command: SubmitCommand, maxArgumentsBytes: n
     toolHash: command.toolHash,
     effect: 'write' as const,
     effectSource: command.effectSource,
-    key: command.key,
     keySource: command.keySource,
-    fingerprint: command.fingerprint,
-    arguments: cut ? undefined : redacted,
-    truncated: cut ? ['arguments'] : undefined,
-    argumentsBytes: Buffer.byteLength(command.arguments),
-    argumentsCommitment: commitment(secret, callId, command.arguments),
+    fingerprint: fingerprintShown(context.secret, command.fingerprint, about.redacted),
+    arguments: about.arguments,
+    truncated: about.truncated,
+    argumentsBytes: about.argumentsBytes,
+    argumentsCommitment: about.argumentsCommitment,
+    redacted: about.redacted,
     policyRule: command.policyRule,
     policyVersion: command.policyVersion,
     verdict: 'allow',
     receivedAt: iso(command.receivedAt),
   }
 }
+
+const redactionOf = (context: EventContext, { server, tool }: Pick<SubmitCommand, 'server' | 'tool'>) =>
+  context.redactionOf(server, tool)
 
 const callerFields = ({ agent, credential, client, origin, session, conversation, onBehalfOf, trace }: Caller) => ({
   agent,
@@ -63,7 +73,8 @@ const where = ({ tenant, keyspace, server }: { tenant: string; keyspace: string;
   server,
 })
 
-export type EventContext = { readonly secret: string; readonly maxArgumentsBytes: number }
+/** Servers go by the name their keys are recorded under. */
+export type EventContext = RecordRules
 
 /**
  * The record of a transition.
@@ -71,7 +82,7 @@ export type EventContext = { readonly secret: string; readonly maxArgumentsBytes
  * @param startedAt when bytes could first be sent, for the duration
  */
 export function transitionRecord(
-  { secret, maxArgumentsBytes }: EventContext,
+  context: EventContext,
   input: {
     event: OperationEvent
     operation: Operation
@@ -86,12 +97,15 @@ export function transitionRecord(
     settled?: { by: string; words?: string | undefined } | undefined
   },
 ): NewRecord {
-  const { event, operation, command, answer, startedAt, reason, settled } = input
-  const { tenant, keyspace, server, tool, key, caller } = command
+  const { event, operation, command, answer, startedAt, settled } = input
+  const { tenant, keyspace, server, tool, caller } = command
   const { agent, conversation } = caller
   const { operationId, callId, state, attempts } = operation
   const { sequence, epoch, round } = event
   const time = iso(event.at)
+  const redaction = redactionOf(context, command)
+  const key = keyFields(context, redaction, command)
+  const told = reasonFields(redaction, input.reason, command.arguments)
   const code = 'code' in event ? event.code : undefined
   const evidence = 'evidence' in event ? event.evidence : undefined
   // One literal whose fields may be undefined: spreading parts of it together took a third of a write's time here.
@@ -104,7 +118,7 @@ export function transitionRecord(
     agent,
     conversation,
     tool,
-    key,
+    key: key.key,
     effect: 'write',
     callId,
     operationId,
@@ -112,11 +126,12 @@ export function transitionRecord(
     epoch,
     round,
     attempt: input.attempt ?? attempts,
-    reason,
+    reason: told.reason,
+    redacted: key.redacted || told.redacted ? allRedacted(key.redacted, told.redacted) : undefined,
     code,
     errorClass: errorClassOf(code),
     evidence,
-    evidenceCommitment: settled?.words === undefined ? undefined : commitment(secret, callId, settled.words),
+    evidenceCommitment: settled?.words === undefined ? undefined : commitment(context.secret, callId, settled.words),
     settledBy: evidence && (settled?.by ?? settlers[evidence]),
     look: 'look' in event ? event.look : undefined,
     recovery: 'recovery' in event && event.recovery ? recoveryFields(event.recovery) : undefined,
@@ -127,10 +142,22 @@ export function transitionRecord(
     durationMs: startedAt === undefined ? undefined : Math.max(0, event.at - startedAt),
     isError: answer && event.type === 'failed',
     resultBytes: answer && Buffer.byteLength(answer.raw),
-    resultCommitment: answer && commitment(secret, callId, answer.raw),
+    resultCommitment: answer && commitment(context.secret, callId, answer.raw),
   }
-  if (input.opens) Object.assign(data, callFields(secret, command, maxArgumentsBytes))
+  if (input.opens) {
+    const opening = callFields(context, command)
+    Object.assign(data, opening)
+    data.redacted = allRedacted(opening.redacted, key.redacted, told.redacted)
+  }
   return recordOf({ type: `call.${event.type}` as EventName, source, time }, data)
+}
+
+/** Key and reason of an event that is not the first of its call. */
+function shownOf(context: EventContext, command: SubmitCommand, reason: string) {
+  const redaction = redactionOf(context, command)
+  const key = keyFields(context, redaction, command)
+  const told = reasonFields(redaction, reason, command.arguments)
+  return { key: key.key, reason: told.reason, redacted: allRedacted(key.redacted, told.redacted) }
 }
 
 /** Who settles by this evidence; nobody where the outcome was never unknown. A probe and a person have names of their own. */
@@ -158,6 +185,8 @@ export function joinRecord(
   },
 ): NewRecord {
   const { command, operation, how, code, at } = input
+  const about = callFields(context, command)
+  const key = keyFields(context, redactionOf(context, command), command)
   return eventRecord({
     type: `call.${how}`,
     stream: command.callId,
@@ -165,7 +194,9 @@ export function joinRecord(
     time: iso(at),
     source,
     ...where(command),
-    ...callFields(context.secret, command, context.maxArgumentsBytes),
+    ...about,
+    key: key.key,
+    redacted: allRedacted(about.redacted, key.redacted),
     callId: command.callId,
     operationId: operation.operationId,
     of: operation.callId,
@@ -179,15 +210,20 @@ export function joinRecord(
 }
 
 /** The record of a question that went through the journal. */
-export function queriedRecord(input: {
-  callId: string
-  tenant: string
-  keyspace: string
-  server: string
-  key: string
-  caller: Caller
-  at: number
-}): NewRecord {
+export function queriedRecord(
+  context: EventContext,
+  input: {
+    callId: string
+    tenant: string
+    keyspace: string
+    server: string
+    key: string
+    caller: Caller
+    at: number
+  },
+): NewRecord {
+  // No call with this key came: of which tool it would have been is not known.
+  const key = keyFields(context, context.redactionOf(input.server, ''), input)
   return eventRecord({
     type: 'call.outcome_queried',
     stream: input.callId,
@@ -196,7 +232,8 @@ export function queriedRecord(input: {
     source,
     ...where(input),
     ...callerFields(input.caller),
-    key: input.key,
+    ...key,
+    redacted: allRedacted(key.redacted),
     callId: input.callId,
     code: 'not_found',
     clock: 'database',
@@ -204,16 +241,20 @@ export function queriedRecord(input: {
 }
 
 /** A person's word, in full: the event of the operation itself says the outcome. */
-export function resolvedRecord(input: {
-  command: SubmitCommand
-  operation: Operation
-  as: OperationState
-  reason: string
-  by: Caller
-  at: number
-  id: string
-}): NewRecord {
-  const { command, operation, as, reason, by, at, id } = input
+export function resolvedRecord(
+  context: EventContext,
+  input: {
+    command: SubmitCommand
+    operation: Operation
+    as: OperationState
+    reason: string
+    by: Caller
+    at: number
+    id: string
+  },
+): NewRecord {
+  const { command, operation, as, by, at, id } = input
+  const shown = shownOf(context, command, input.reason)
   return eventRecord({
     type: 'call.resolved',
     stream: `${operation.operationId}/resolved/${id}`,
@@ -225,28 +266,31 @@ export function resolvedRecord(input: {
     settledBy: by.agent,
     clock: 'database',
     tool: command.tool,
-    key: command.key,
     effect: 'write',
     callId: operation.callId,
     operationId: operation.operationId,
     state: as,
     epoch: operation.epoch,
     round: operation.round,
-    reason,
+    ...shown,
     evidence: 'person',
   })
 }
 
 /** A look that was overtaken: what it says is evidence all the same. */
-export function overtakenLookRecord(input: {
-  command: SubmitCommand
-  operation: Operation
-  look: string
-  says: string
-  at: number
-  id: string
-}): NewRecord {
+export function overtakenLookRecord(
+  context: EventContext,
+  input: {
+    command: SubmitCommand
+    operation: Operation
+    look: string
+    says: string
+    at: number
+    id: string
+  },
+): NewRecord {
   const { command, operation, look, says, at, id } = input
+  const shown = shownOf(context, command, says)
   return eventRecord({
     type: 'call.probed',
     stream: `${operation.operationId}/look/${id}`,
@@ -257,7 +301,6 @@ export function overtakenLookRecord(input: {
     agent: command.caller.agent,
     conversation: command.caller.conversation,
     tool: command.tool,
-    key: command.key,
     effect: 'write',
     callId: operation.callId,
     operationId: operation.operationId,
@@ -265,14 +308,14 @@ export function overtakenLookRecord(input: {
     epoch: operation.epoch,
     round: operation.round,
     look,
-    reason: says,
+    ...shown,
     clock: 'database',
   })
 }
 
 /** An answer that came when nothing was left to settle: evidence all the same. */
 export function lateRecord(
-  { secret }: EventContext,
+  context: EventContext,
   input: {
     command: SubmitCommand
     operation: Operation
@@ -294,7 +337,6 @@ export function lateRecord(
     agent: command.caller.agent,
     conversation: command.caller.conversation,
     tool: command.tool,
-    key: command.key,
     effect: 'write',
     callId: command.callId,
     operationId: operation.operationId,
@@ -302,11 +344,11 @@ export function lateRecord(
     epoch,
     round,
     attempt,
-    reason: input.saw,
+    ...shownOf(context, command, input.saw),
     clock: 'database',
     ...(answer !== undefined && {
       resultBytes: Buffer.byteLength(answer.raw),
-      resultCommitment: commitment(secret, command.callId, answer.raw),
+      resultCommitment: commitment(context.secret, command.callId, answer.raw),
     }),
   })
 }

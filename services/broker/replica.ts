@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import type { Variables } from '../../shared/config/environment.ts'
 import { readReplica, type ReplicaConfig } from '../../shared/config/replica.ts'
+import { scopeRedaction } from '../../shared/config/redaction.ts'
 import { isCommandServer, longestTimeoutMs, serverAddresses } from '../../shared/config/settings.ts'
 import { brokerRoutes } from '../../shared/internal/broker-port.ts'
 import { dispatchRoutes, remoteDispatch } from '../../shared/internal/dispatch.ts'
@@ -90,7 +91,7 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
           clock,
           ids,
           log,
-          events: { secret, maxArgumentsBytes },
+          events: { secret, maxArgumentsBytes, redactionOf: scopeRedaction(config) },
           olderSecrets,
           reply: replies.reply,
           telemetry,

@@ -3,6 +3,7 @@
  * else settles it first wins; what comes later is evidence.
  */
 import type { Resolution, Resolved } from '../../shared/call/broker-port.ts'
+import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Broker } from './deps.ts'
 import { resolvedRecord } from './events.ts'
 import { type Held, recordOfHeld } from './held.ts'
@@ -19,13 +20,15 @@ export async function resolveUnknown(broker: Broker, resolution: Resolution): Pr
   const held: Held = { command: commandOfRow(row), operation, retentionMs: row.retention_ms }
   const { as, reason, by, id } = resolution
   const at = broker.clock.now()
-  const also = resolvedRecord({ command: held.command, operation, as, reason, by, at, id })
+  const also = resolvedRecord(broker.events, { command: held.command, operation, as, reason, by, at, id })
+  crashPoint('broker.resolve.before')
   const { moved } = await move(broker, held, () => ({ type: 'settle', at, as, evidence: 'person' }), {
     reason,
     also,
     settled: { by: by.agent },
     evidence: { kind: 'person', says: `${by.agent}: ${as}: ${reason}`, raw: id },
   })
+  crashPoint('broker.resolve.committed')
   if (moved) broker.waiting.settle(recordOfHeld(held, undefined))
   const now = await readById(broker.db, operation.operationId)
   const record = (now && recordOf(now)) ?? recordOfHeld(held, undefined)

@@ -1,9 +1,11 @@
 import { readEnvironment } from '../../shared/config/environment.ts'
 import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts'
+import { redactionOf } from '../../shared/config/redaction.ts'
 import { recoverySettings, toolSettings } from '../../shared/config/settings.ts'
 import { formatDuration } from '../../shared/config/units.ts'
 import { secretsIn } from '../../shared/config/placeholders.ts'
 import { loadWithoutSecrets } from '../../shared/config/without-secrets.ts'
+import type { Redaction } from '../../shared/events/redact.ts'
 import { ConfigError } from '../../shared/errors.ts'
 import { type Arguments, type Command, done, type Ended, failed, misused, printJson, type Shell } from './command.ts'
 import { dataFolder } from './running.ts'
@@ -63,9 +65,10 @@ function tellSummary(shell: Shell, { options }: Arguments, config: Config): Ende
   }))
   const recovery = recoveryOf(config)
   const agents = Object.entries(config.agents).map(([name, agent]) => ({ name, roles: agent.roles }))
+  const redaction = redactionsOf(config)
   const { path, version } = config
   if (options.json) {
-    printJson(shell, { ok: true, path, version, servers, agents, recovery })
+    printJson(shell, { ok: true, path, version, servers, agents, recovery, redaction })
     return done
   }
   shell.out(`${path} is fine (version ${version}).\n\n`)
@@ -76,6 +79,9 @@ function tellSummary(shell: Shell, { options }: Arguments, config: Config): Ende
     ]),
   )
   shell.out(`\n${table([['WRITE', 'WHEN ITS OUTCOME IS UNKNOWN'], ...recovery.map(({ tool, does }) => [tool, does])])}`)
+  shell.out(
+    `\n${table([['CALLS OF', 'NOT ON RECORD'], ...redaction.map(({ tool, keeps }) => [tool, keeps.join(', ')])])}`,
+  )
   shell.out(
     `\n${table([['AGENT', 'ROLES'], ...agents.map(({ name, roles }) => [name, roles.join(', ') || 'none: it may call nothing'])])}`,
   )
@@ -93,6 +99,25 @@ function recoveryOf(config: Config): Array<{ tool: string; does: string }> {
     return [...named, ...other]
   })
 }
+
+/** What each tool that the file names keeps out of the record, and what all the others do. */
+function redactionsOf(config: Config): Array<{ tool: string; keeps: string[] }> {
+  return Object.entries(config.servers).flatMap(([server, { tools }]) => {
+    const named = Object.keys(tools).map(tool => ({ tool: `${server}:${tool}`, of: redactionOf(config, server, tool) }))
+    const others = { tool: `${server}: others`, of: redactionOf(config, server, otherTool) }
+    return [...named, others].map(({ tool, of }) => ({ tool, keeps: redactionWords(of) }))
+  })
+}
+
+/** A name that no tool can have. */
+const otherTool = '\0'
+
+const redactionWords = ({ paths, detect, hideKey }: Redaction): string[] => [
+  'names that speak of secrets',
+  ...paths.map(({ path }) => path),
+  ...detect,
+  ...(hideKey ? ['the key'] : []),
+]
 
 function recoveryWords(config: Config, server: string, tool: string): string {
   const recovery = recoverySettings(config, server, tool)

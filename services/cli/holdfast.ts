@@ -2,12 +2,14 @@
 import { parseArgs } from 'node:util'
 import { suggestion } from '../../shared/config/nearest.ts'
 import { ConfigError, UnavailableError } from '../../shared/errors.ts'
+import { ask } from './ask.ts'
 import { audit } from './audit.ts'
 import { check } from './check.ts'
 import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
+import { redact } from './redact.ts'
 import { replay } from './replay.ts'
 import { report } from './report.ts'
 import { resolve } from './resolve.ts'
@@ -18,12 +20,14 @@ import { unknowns } from './unknowns.ts'
 const commands: readonly Command[] = [
   check,
   tools,
+  redact,
   outcome,
   report,
   unknowns,
   resolve,
   keys,
   sql,
+  ask,
   replay,
   audit,
   crashTest,

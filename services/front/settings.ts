@@ -9,6 +9,8 @@ import {
   serverOfScope,
   toolSettings,
 } from '../../shared/config/settings.ts'
+import { redactionOf } from '../../shared/config/redaction.ts'
+import type { Redaction } from '../../shared/events/redact.ts'
 import { authorize } from '../../shared/policy/authorize.ts'
 import { effectOf } from '../../shared/policy/effect.ts'
 
@@ -33,6 +35,8 @@ export type FrontSettings = {
   waitMs(server: string): number
   /** What is done by itself about an unknown of this tool; undefined where it declares nothing. */
   recoveryPlan(server: string, tool: string): RecoveryPlan | undefined
+  /** What does not go on record of its calls; of a tool that is not known, everything any server says. */
+  readonly redaction: (server: string, tool: string) => Redaction
   readonly bodyBytes: number
   /** Calls that may wait at a time. */
   readonly waiting: number
@@ -50,6 +54,7 @@ export const frontSettings = (config: Config): FrontSettings => ({
   readTimeoutMs: (server, tool) => toolSettings(config, server, tool).timeoutMs,
   waitMs: server => config.servers[server]?.wait ?? config.limits.wait,
   recoveryPlan: (server, tool) => recoverySettings(config, server, tool),
+  redaction: (server, tool) => redactionOf(config, server, tool),
   bodyBytes: config.limits.bodyBytes,
   waiting: config.limits.waiting,
 })

@@ -9,6 +9,7 @@ import { startBank } from '../../examples/bank/start.ts'
 import type { Reply } from '../../shared/call/record.ts'
 import type { Environment, Variables } from '../../shared/config/environment.ts'
 import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts'
+import { scopeRedaction } from '../../shared/config/redaction.ts'
 import { agentSettings, serverAddresses } from '../../shared/config/settings.ts'
 import { ConfigError } from '../../shared/errors.ts'
 import { openListener } from '../../shared/internal/listener.ts'
@@ -127,7 +128,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       clock,
       ids,
       log,
-      events: { secret, maxArgumentsBytes },
+      events: { secret, maxArgumentsBytes, redactionOf: scopeRedaction(config) },
       olderSecrets: environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets,
       reply: (_, replies) => deliver(replies),
       telemetry: brokerTelemetry,

@@ -21,6 +21,8 @@ export type ClickhouseAt =
     }
 
 export type Clickhouse = {
+  /** Whether other processes can write to it too. The embedded engine's folder is held by one. */
+  readonly shared: boolean
   /** The service's own connection: sees every tenant, reads and inserts. One statement after the other over chDB. */
   readonly client: ClickHouseClient
   /** Resolves once an insert that ended in doubt can no longer take effect; `queryId` is the one it was sent with. */
@@ -47,6 +49,7 @@ async function connectChdb(path: string): Promise<Clickhouse> {
   const client = await chdbClient(engine)
   await client.command({ query: `set log_comment = ${literal(everyTenant)}, async_insert = 0` })
   return {
+    shared: false,
     client,
     // An insert into the embedded engine has ended when its promise has.
     settled: async () => {},
@@ -95,6 +98,7 @@ async function connectServer(at: Exclude<ClickhouseAt, { path: string }>): Promi
     throw error
   }
   return {
+    shared: true,
     client,
     settled: queryId => queryGone(client, queryId),
     openReader: options => openServerReader(at.readerUrl ?? at.url, options),

@@ -85,26 +85,42 @@ export type EventValue = string | number | boolean | null | readonly string[]
  */
 export type EventRow = readonly EventValue[]
 
+const insertedColumns = eventColumns.join(', ')
+
 const columnIndexes = new Map(eventColumns.map((column, index) => [column, index]))
 
 /** Where a column's value stands in a row. */
 export const columnIndex = (column: EventColumn): number => columnIndexes.get(column)!
 
-/** Ends an insert on the engine's side, so that a doubt about it cannot last. */
-export const insertLimitSeconds = 20
+/** How an insert is bounded on the server's side, so that a doubt about it cannot last. */
+export type InsertBounds = {
+  /** The server refuses an insert that begins later, by its clock, milliseconds. Absent: it may begin whenever it arrives. */
+  readonly sendBy?: number | undefined
+  /** How long it may run. */
+  readonly seconds?: number
+}
+
+export const insertLimitSeconds = 10
 
 /**
  * Inserts rows in one statement. When it rejects, any part of them may be in the table (an insert over several months
  * is not atomic), but nothing of it is still under way.
  */
-export async function insertEvents({ client, settled }: Clickhouse, rows: readonly EventRow[]): Promise<void> {
-  const values = rows.map(row => JSON.stringify(row)).join('\n')
+export async function insertEvents(
+  { client, settled }: Clickhouse,
+  rows: readonly EventRow[],
+  { sendBy, seconds = insertLimitSeconds }: InsertBounds = {},
+): Promise<void> {
+  const deadline = sendBy === undefined ? '' : `,"${new Date(sendBy).toISOString().slice(0, 23).replace('T', ' ')}"]`
+  const texts = rows.map(row => JSON.stringify(row))
+  const values = (sendBy === undefined ? texts : texts.map(text => text.slice(0, -1) + deadline)).join('\n')
+  const columns = sendBy === undefined ? insertedColumns : `${insertedColumns}, send_by`
   const queryId = randomUUID()
   try {
     await client.command({
       query_id: queryId,
-      query: `INSERT INTO holdfast.events (${eventColumns.join(', ')})
-SETTINGS async_insert = 0, input_format_parallel_parsing = 0, max_execution_time = ${insertLimitSeconds}
+      query: `INSERT INTO holdfast.events (${columns})
+SETTINGS async_insert = 0, input_format_parallel_parsing = 0, max_execution_time = ${seconds}
 FORMAT JSONCompactEachRow
 ${values}
 `,

@@ -9,6 +9,7 @@ import { type Ambiguous, compileAmbiguous } from './expression.ts'
 import { type ArgumentsFor, compileLanded, compileProbeArguments, type Landed } from './probe-expression.ts'
 import { readYaml, type YamlFile } from './places.ts'
 import { explain, type Problem } from './problems.ts'
+import { compileRedactions, type Redactions } from './redaction.ts'
 import { referenceProblems } from './references.ts'
 import { type Settings, settingsSchema } from './schema.ts'
 
@@ -26,6 +27,7 @@ export type Config = Settings & {
     readonly arguments: ReadonlyMap<string, ArgumentsFor>
     readonly landed: ReadonlyMap<string, Landed>
   }
+  readonly redactions: Redactions
 }
 
 export type LoadInput = {
@@ -62,6 +64,7 @@ export function loadConfig({ path = 'holdfast.yaml', text = readText(path), env,
     folder: dirname(resolve(path)),
     expressions: expressionsOf(parsed.data),
     probes: probesOf(parsed.data),
+    redactions: compileRedactions(parsed.data),
   }
 }
 

@@ -4,6 +4,8 @@
  * What one setting cannot know of another (names that refer to each other) is checked in `references.ts`.
  */
 import { z } from 'zod'
+import { detectorNames } from '../events/detectors.ts'
+import { compileJsonPath } from '../events/json-path.ts'
 import { compileAmbiguous } from './expression.ts'
 import { compileLanded, compileProbeArguments } from './probe-expression.ts'
 import { parseDuration, parseSize } from './units.ts'
@@ -173,6 +175,49 @@ const recover = z
       context.addIssue('has neither `replay` nor `probe` (add one)')
   })
 
+const jsonPath = text
+  .superRefine((source, context) => {
+    const compiled = compileJsonPath(source)
+    if ('problem' in compiled) context.addIssue(`is not a JSONPath: ${compiled.problem} (correct it)`)
+  })
+  .meta({ kind: 'JSONPath' })
+
+const because = text
+  .max(200, 'is longer than 200 characters (shorten it)')
+  .optional()
+  .describe('Why; it stands in the event beside the path.')
+
+/** A bare path is short for a mapping with nothing but the path. */
+const pathRule = z.preprocess(
+  value => (typeof value === 'string' ? { path: value } : value),
+  z.strictObject({ path: jsonPath, because }, { error: 'must be a JSONPath (write $.customer.email)' }),
+)
+
+const redact = z.strictObject(
+  {
+    arguments: z
+      .array(pathRule, { error: 'must be a list of JSONPaths (write [$.customer.email])' })
+      .max(100, 'has more than 100 entries (join some)')
+      .prefault([])
+      .meta({ kind: 'list of JSONPath, or of { path, because }' })
+      .describe('Values of the arguments that are replaced, with everything in them. JSONPath as in RFC 9535.'),
+    detect: z
+      .array(z.enum(detectorNames), { error: 'must be a list of detectors' })
+      .prefault([])
+      .meta({ kind: `list of ${detectorNames.join(', ')}` })
+      .describe(
+        'What is replaced by its form, wherever it stands in arguments, error texts and keys: tokens and private keys of known forms (`secrets`), payment card numbers that pass their checksum (`cards`), e-mail addresses (`email`), account numbers that pass theirs (`iban`).',
+      ),
+    key: z
+      .boolean({ error: 'must be true or false' })
+      .prefault(false)
+      .describe(
+        'Whether the idempotency key is recorded as a pseudonym: the same for the same key, and not to be read.',
+      ),
+  },
+  { error: 'must be a mapping (write { arguments: [$.customer.email], detect: [cards] })' },
+)
+
 /** Settings of one tool, and of `defaults` for all tools of a server. */
 const tool = z.strictObject({
   effect: z
@@ -213,6 +258,11 @@ const tool = z.strictObject({
     .optional()
     .meta({ kind: '{ argument: name or path }' })
     .describe('Where the idempotency key stands when it is one of the arguments of the tool itself.'),
+  redact: redact
+    .optional()
+    .describe(
+      "What never goes on record of a call; see below. A tool's rules come on top of those of its server's `defaults`.",
+    ),
   recover: recover
     .optional()
     .describe(
@@ -358,5 +408,6 @@ export type Settings = z.output<typeof settingsSchema>
 export type ServerConfig = z.output<typeof server>
 export type RecoverConfig = z.output<typeof recover>
 export type ToolConfig = z.output<typeof tool>
+export type RedactConfig = z.output<typeof redact>
 export type RoleConfig = z.output<typeof role>
 export type AgentConfig = z.output<typeof agent>

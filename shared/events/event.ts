@@ -11,6 +11,7 @@ import { partitionFor } from '../journal/partition.ts'
 import type { NewRecord } from '../journal/port.ts'
 import { topics } from '../journal/topics.ts'
 import { type EventName, eventTypes } from './catalogue.ts'
+import type { Redacted } from './redact.ts'
 
 export type { EventName }
 
@@ -58,6 +59,8 @@ export type HoldfastEvent = {
   readonly argumentsBytes?: number | undefined
   readonly argumentsCommitment?: string | undefined
   readonly resultCommitment?: string | undefined
+  /** What was replaced before this was recorded: where, and by which rule. */
+  readonly redacted?: readonly Redacted[] | undefined
 
   // authority
   readonly policyRule?: string | undefined

@@ -263,7 +263,8 @@ export const fields: Readonly<Record<FieldName, EventField>> = {
     column: 'fingerprint',
     ocsf: 'unmapped.fingerprint',
     otel: 'holdfast.fingerprint',
-    means: 'SHA-256 of the RFC 8785 JSON of tool and arguments.',
+    means:
+      'SHA-256 of the RFC 8785 JSON of tool and arguments; where arguments were redacted a keyed pseudonym of it (`~` and 32 hex digits).',
   },
   arguments: {
     group: 'what',
@@ -280,6 +281,14 @@ export const fields: Readonly<Record<FieldName, EventField>> = {
     ocsf: 'unmapped.arguments_bytes',
     otel: 'holdfast.arguments.bytes',
     means: 'Size of the arguments as sent, in bytes of UTF-8.',
+  },
+  redacted: {
+    group: 'what',
+    kind: 'json',
+    ocsf: 'unmapped.redacted',
+    otel: 'holdfast.redacted',
+    means:
+      'What was replaced before this was recorded: a list of `in` (arguments, reason, key), `path`, `rule`, `because` (docs/privacy.md).',
   },
   argumentsCommitment: {
     group: 'what',

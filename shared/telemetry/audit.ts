@@ -7,7 +7,7 @@ import type { Metrics } from './metrics.ts'
 import { createProbe } from './probe.ts'
 import type { Tracing } from './tracing.ts'
 
-type Inserting = { insert(rows: never): Promise<unknown> }
+type Inserting = { insert(rows: never, bounds?: never): Promise<unknown> }
 
 export type AuditReads = {
   readonly failing: () => boolean
@@ -39,12 +39,12 @@ export function createAuditTelemetry({ metrics, tracing, exposition, now }: Deps
     journal: journal => watchJournal({ metrics, tracing, service }, journal),
     history: history => ({
       ...history,
-      async insert(rows: never) {
+      async insert(rows: never, bounds?: never) {
         const startedAt = now()
         const { length } = rows as readonly unknown[]
         let errorType = ''
         try {
-          await history.insert(rows)
+          await history.insert(rows, bounds)
           metrics.count('holdfast_sink_rows_total', {}, length)
         } catch (error) {
           errorType = error instanceof Error ? error.name : 'Error'

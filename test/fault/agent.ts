@@ -11,6 +11,7 @@ export type Told = {
   /** The words, for comparing one answer with another. */
   readonly text: string
   readonly replayed?: boolean | undefined
+  readonly callId?: string | undefined
 }
 
 export type Agent = {
@@ -20,11 +21,18 @@ export type Agent = {
   ask(key: string, waitMs?: number): Promise<Told>
   /** The same question over the HTTP API. */
   outcome(key: string): Promise<Told>
+  /** A person's word on an unknown, and the HTTP status it was answered with; undefined: no answer. */
+  resolve(callId: string, as: 'succeeded' | 'not_executed'): Promise<number | undefined>
   /** Bytes of the bodies of the last call. */
   lastBodies(): { readonly request: number; readonly answer: number }
 }
 
-type Outcome = { readonly state?: string; readonly code?: string; readonly replayed?: boolean }
+type Outcome = {
+  readonly state?: string
+  readonly code?: string
+  readonly replayed?: boolean
+  readonly callId?: string
+}
 type Result = {
   readonly content?: ReadonlyArray<{ readonly text?: string }>
   readonly structuredContent?: Outcome
@@ -64,8 +72,8 @@ export function agentAt(at: {
     lastBodies: () => bodies,
     write: (key, args = {}) =>
       call('write', { what: key, ...args, idempotency_key: key }, result => {
-        const { state = 'error', code, replayed } = result._meta?.['dev.holdfast/outcome'] ?? {}
-        return { state, code, replayed, text: textOf(result) }
+        const { state = 'error', code, replayed, callId } = result._meta?.['dev.holdfast/outcome'] ?? {}
+        return { state, code, replayed, callId, text: textOf(result) }
       }),
     read: (tool, args) =>
       call(tool, args, result => {
@@ -88,6 +96,20 @@ export function agentAt(at: {
         return { state, code, text }
       } catch (error) {
         return { state: 'no_answer', text: String(error) }
+      }
+    },
+    resolve: async (callId, as) => {
+      try {
+        const response = await fetch(`http://127.0.0.1:${port()}/v1/unknowns/${callId}/resolve`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${credential}` },
+          body: JSON.stringify({ as, reason: 'as the ledger of the server says' }),
+          signal: AbortSignal.timeout(timeoutMs),
+        })
+        await response.body?.cancel()
+        return response.status
+      } catch {
+        return undefined
       }
     },
   }

@@ -45,6 +45,12 @@ export async function settled(env: StoresEnv): Promise<void> {
   }
 }
 
+/** Once nothing is under way any more. @returns what `holdfast audit` finds, in words */
+export async function auditSettled(env: StoresEnv, at: { ledger: string; cwd: string }): Promise<string[]> {
+  await settled(env)
+  return auditStores(env, at)
+}
+
 /** @returns what `holdfast audit` finds, in words */
 export async function auditStores(env: StoresEnv, { ledger, cwd }: { ledger: string; cwd: string }): Promise<string[]> {
   const { out, err } = await runCli(['audit', '--json', '--ledger', ledger, '--overdue', '45s'], { env, cwd })

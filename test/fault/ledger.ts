@@ -86,6 +86,7 @@ export function violations({ key, entries, effects }: Story): string[] {
     const { state, by, before, after } = entry
     if (state === 'succeeded' && after === 0) breaks('I3, told succeeded before it was done')
     if (state === 'not_executed' && before > 0) breaks('I3, told not executed after it was done')
+    if (isClosed(entry) && effects() > 0) breaks('I3, closed as not executed, and it was done')
     if (state === 'not_found' && before > 0) breaks('I9, told not found after it was done')
     if (state === 'failed') breaks('I3, told failed by a server that never fails')
     if (state === 'error') breaks('an answer that is no answer')
@@ -102,10 +103,13 @@ export function violations({ key, entries, effects }: Story): string[] {
   const writes = entries.filter(({ by }) => by === 'write')
   if (writes.length > 0 && writes.every(isRefusal) && settled !== undefined && settled.state !== 'not_found')
     breaks('told not accepted, and it was')
-  if (again !== undefined && settled !== undefined && !follows(settled.state, again.state))
+  if (again !== undefined && settled !== undefined && !follows(settled.state, again))
     breaks(`after ${settled.state} the same key gave ${again.state}`)
   return broken
 }
+
+/** Not executed, for good: by a look at the server, or by a person. */
+export const isClosed = ({ state, text }: Told) => state === 'not_executed' && /this key is closed/i.test(text)
 
 const isRefusal = ({ state }: Told) => state === 'not_accepted'
 
@@ -113,9 +117,9 @@ const isRefusal = ({ state }: Told) => state === 'not_accepted'
 const isAnswer = (state: string) =>
   ['succeeded', 'failed', 'not_executed', 'unknown', 'not_found', 'pending', 'conflict'].includes(state)
 
-/** What the same key may be answered with, by what was told before. A late answer settles an unknown. */
-function follows(before: string, after: string): boolean {
-  if (before === 'succeeded') return after === 'succeeded'
-  if (before === 'unknown') return after === 'unknown' || after === 'succeeded'
-  return ['succeeded', 'pending', 'unknown', 'not_executed'].includes(after)
+/** What the same key may be answered with, by what was told before. A late answer, a look or a person settles an unknown. */
+function follows(before: string, after: Entry): boolean {
+  if (before === 'succeeded') return after.state === 'succeeded'
+  if (before === 'unknown') return after.state === 'unknown' || after.state === 'succeeded' || isClosed(after)
+  return ['succeeded', 'pending', 'unknown', 'not_executed'].includes(after.state)
 }

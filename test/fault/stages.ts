@@ -11,7 +11,12 @@ import { auditStores, settled, type StoresEnv } from './audit.ts'
 import { violations } from './ledger.ts'
 import { type Cast, startWorkload, type Workload } from './workload.ts'
 
-export type Stage = { readonly workload: Workload; readonly env: () => StoresEnv }
+export type Stage = {
+  readonly workload: Workload
+  readonly env: () => StoresEnv
+  /** What the server did. */
+  readonly lab: Pick<LabChild, 'effects'>
+}
 export type NodeStage = Stage & { readonly node: Node }
 export type ClusterStage = Stage & { readonly cluster: Cluster }
 
@@ -90,7 +95,11 @@ async function play(
   disturb: (stage: Stage) => Promise<readonly string[]>,
 ): Promise<string[]> {
   const workload = startWorkload(castOf(client, lab, patienceMs), { prefix, lanes })
-  const problems = await disturb({ workload, env })
+  const problems = await disturb({ workload, env, lab }).catch(error => {
+    // Agents that go on would keep the process alive.
+    workload.finish().catch(() => {})
+    throw error
+  })
   const stories = await workload.finish()
   await settled(env())
   const findings = await auditStores(env(), { ledger: lab.ledger, cwd })
@@ -103,7 +112,25 @@ servers:
   lab: { url: "${url}", timeout: 20s, sessions: shared, concurrency: 4 }
   quick: { url: "${url}", timeout: 1s, sessions: shared }
   narrow: { url: "${url}", timeout: 20s, sessions: shared, concurrency: 1, queue: 8 }
-roles: { all: { allow: ["*"] } }
+  keys:
+    url: "${url}"
+    timeout: 1s
+    sessions: shared
+    tools: { write: { recover: { replay: { header: Idempotency-Key } } } }
+  looks:
+    url: "${url}"
+    timeout: 1s
+    sessions: shared
+    tools:
+      write:
+        recover:
+          probe:
+            tool: find
+            arguments: '{"what": arguments.what}'
+            landed: 'result.structuredContent.found > 0'
+            consistent: true
+            every: 500ms
+roles: { all: { allow: ["*"], resolve: true } }
 agents: { dev: { roles: [all], readHistory: true } }
 `
 
@@ -113,6 +140,8 @@ function castOf({ key, port, legacy }: Client, ledger: Cast['ledger'], timeoutMs
     lab: at('lab'),
     quick: at('quick'),
     narrow: at('narrow'),
+    keys: at('keys'),
+    looks: at('looks'),
     hasty: agentAt({ port, key, timeoutMs: 150 }),
     ledger,
     waitMs: Math.min(1_000, timeoutMs / 4),

@@ -3,13 +3,17 @@
  * the words they are told, and write down what they were told and what was true then (ledger.ts).
  */
 import type { Agent, Told } from './agent.ts'
-import { effectsOf, type Entry, type Ledger, startStory, type Story, told } from './ledger.ts'
+import { effectsOf, type Entry, isClosed, type Ledger, startStory, type Story, told } from './ledger.ts'
 
 export type Cast = {
   /** Agents by the server they speak to: `lab` (4 at a time), `quick` (time-out 1 s), `narrow` (one at a time, queue 8). */
   readonly lab: Agent
   readonly quick: Agent
   readonly narrow: Agent
+  /** Of a server that honours keys: recovery sends again. Time-out 1 s. */
+  readonly keys: Agent
+  /** Of a server that can be looked at: recovery looks. Time-out 1 s. */
+  readonly looks: Agent
   /** Of `lab`, and gone after a moment. */
   readonly hasty: Agent
   /** Starts a write of `narrow` and cancels it as an MCP client does. */
@@ -80,6 +84,18 @@ export const scenes = {
     const lived = await live(cast, cast.lab, key, { delayMs: 20 })
     return { ...lived, entries: [...story.entries, ...lived.entries] }
   },
+  'sent again': (cast, key) => live(cast, cast.keys, key, { behave: ['reset_after', 'http_409'] }),
+  'looked for': (cast, key) => live(cast, cast.looks, key, { behave: 'reset_after' }),
+  'looked for in vain': (cast, key) => live(cast, cast.looks, key, { behave: 'reset_before' }),
+  'settled by a person': async (cast, key) => {
+    const args = { behave: 'reset_after' }
+    const story = await live(cast, cast.lab, key, args)
+    const { state, callId } = story.entries.at(-1) as Entry
+    if (state !== 'unknown' || callId === undefined) return story
+    await settle(cast.lab, callId, story.effects() > 0 ? 'succeeded' : 'not_executed')
+    await confirm(cast, cast.lab, story)
+    return story
+  },
   read: async (cast, key) => {
     await cast.lab.read('echo', { what: key })
     return startStory(cast.ledger, key)
@@ -145,6 +161,7 @@ async function live(
   while (entry.state !== 'succeeded' && performance.now() < until) {
     if (entry.state === 'unknown' && (unknowns += 1) >= unknownsBelieved) break
     if (isRefusal(entry)) return story
+    if (isClosed(entry)) break
     const mayRepeat = ['not_executed', 'not_found', 'not_accepted'].includes(entry.state)
     if (mayRepeat) await pause(50)
     if (entry.state === 'no_answer') await pause(150)
@@ -152,11 +169,29 @@ async function live(
       ? await say('write', () => agent.write(key, args))
       : await say('ask', () => agent.ask(key, cast.waitMs))
   }
+  // Where the key may be another change's, its repetition rightly conflicts.
+  await confirm(cast, agent, story, { again: whats.length === 1 })
+  return story
+}
+
+/** The same question in every way there is. */
+async function confirm(cast: Cast, agent: Agent, story: Story, { again = true } = {}): Promise<void> {
+  const { key, args } = story
+  const say = (by: Entry['by'], question: () => Promise<Told>) => told(story, by, asking(question))
   await insist(() => say('ask', () => agent.ask(key, cast.waitMs)))
   await insist(() => say('outcome', () => agent.outcome(key)))
-  // Where the key may be another change's, its repetition rightly conflicts.
-  if (whats.length === 1) await insist(() => say('again', () => agent.write(key, args)))
-  return story
+  if (again) await insist(() => say('again', () => agent.write(key, args)))
+}
+
+/** Says it until it is settled, by this word or by an earlier one whose answer was lost (409). */
+async function settle(agent: Agent, callId: string, as: 'succeeded' | 'not_executed'): Promise<void> {
+  const until = performance.now() + patienceMs
+  for (;;) {
+    const status = await agent.resolve(callId, as)
+    if (status === 200 || status === 409) return
+    if (performance.now() > until) throw new Error(`a person's word on ${callId} was answered with ${status}`)
+    await pause(150)
+  }
 }
 
 /** The other one of a scene was first: its story is not this one. */

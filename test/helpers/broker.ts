@@ -12,6 +12,7 @@ import { startBroker } from '../../services/broker/start.ts'
 import type { AttemptRequest, ToolRules } from '../../services/broker/deps.ts'
 import type { LaneLimits } from '../../services/broker/lanes.ts'
 import type { Queryable } from '../../services/broker/sql/row.ts'
+import { noRedaction } from '../../shared/events/redact.ts'
 import { createIds } from '../../shared/process/ids.ts'
 import {
   type AskCommand,
@@ -294,7 +295,7 @@ export async function openBroker(shared: Shared, options: LabOptions): Promise<T
       clock: { now: () => shared.clock.now() - clockBehindMs },
       ids: shared.ids,
       log,
-      events: { secret: 'test', maxArgumentsBytes: 10_000 },
+      events: { secret: 'test', maxArgumentsBytes: 10_000, redactionOf: () => noRedaction },
       reply: shared.hear,
     },
     { leaseMs: 1_000, sweepMs: 50, graceMs: 200, ...brokerOptions },

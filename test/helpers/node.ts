@@ -37,7 +37,7 @@ export type Node = {
 
 export type ConnectOptions = { readonly path?: string; readonly key?: string; readonly fetch?: typeof fetch }
 
-const startLimitMs = 60_000
+const startLimitMs = 180_000
 
 export type NodeOptions = {
   /** The configuration; `${FOLDER}` in it stands for the node's own folder. */
@@ -46,6 +46,9 @@ export type NodeOptions = {
   /** What Node runs, its own options first. Default: the sources. */
   readonly program?: readonly string[]
 }
+
+/** Starts what a suite is about: the single node, or the same in processes over Kafka (kafka-node.ts). */
+export type StartNode = (options: NodeOptions) => Promise<Node>
 
 const sources = ['--import', 'tsx', join(root, 'services/single/main.ts')]
 

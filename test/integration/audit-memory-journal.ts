@@ -21,9 +21,15 @@ type Member = {
   stopped: boolean
 }
 
-export function createMemoryJournal(): MemoryJournal {
+/** What outlives the process: where the group stood, and a word about each commit. */
+export type Kept = {
+  readonly committed: ReadonlyMap<number, number>
+  readonly onCommit: (partition: number, offset: number) => void
+}
+
+export function createMemoryJournal(kept?: Kept): MemoryJournal {
   const logs = new Map<string, JournalRecord[]>()
-  const committed = new Map<number, number>()
+  const committed = new Map<number, number>(kept?.committed)
   const members = new Set<Member>()
   let lost = false
   let wakers: (() => void)[] = []
@@ -54,7 +60,9 @@ export function createMemoryJournal(): MemoryJournal {
       next += records.length
       const commit = async (offset = records.at(-1)!.offset) => {
         if (signal.aborted) return false
-        if (!lost) committed.set(partition, Math.max(committed.get(partition) ?? -1, offset))
+        if (lost) return true
+        committed.set(partition, Math.max(committed.get(partition) ?? -1, offset))
+        kept?.onCommit(partition, offset)
         return true
       }
       await member.options.handle({ topic, partition, records, signal, commit })

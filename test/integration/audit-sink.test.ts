@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import test from 'node:test'
 import { type History, historyOf } from '../../services/audit/sink/history.ts'
-import { type Sink, sinkDefaults, startSink } from '../../services/audit/sink/sink.ts'
+import { type Sink, sinkDefaults, type SinkOptions, startSink } from '../../services/audit/sink/sink.ts'
 import { type Clickhouse, connectClickhouse } from '../../shared/clickhouse/connect.ts'
 import { columnIndex } from '../../shared/clickhouse/events.ts'
 import { eventRecord, type HoldfastEvent } from '../../shared/events/event.ts'
@@ -11,7 +11,8 @@ import { topics } from '../../shared/journal/topics.ts'
 import { type Bridge, select, silent, startBridge, temporaryFolder } from '../helpers/clickhouse.ts'
 import { createMemoryJournal, type MemoryJournal } from './audit-memory-journal.ts'
 
-const fast = { ...sinkDefaults, intervalMs: 20, retryMs: { first: 10, most: 50 } }
+const fence = { sendMs: 500, insertMs: 1_000, slackMs: 100 }
+const fast = { ...sinkDefaults, intervalMs: 20, retryMs: { first: 10, most: 50 }, fence }
 
 let numbers = 0
 const event = (more: Partial<HoldfastEvent> = {}): NewRecord => {
@@ -33,6 +34,18 @@ const events = (count: number) => Array.from({ length: count }, () => event())
 const takenAt = (record: NewRecord, time: string): NewRecord => ({
   ...record,
   headers: { ...record.headers, 'x-journal-time': time },
+})
+
+/** As a sink that is killed: it never says that it gave a partition back. */
+const diesSilently = (real: History): History => ({
+  ...real,
+  writers: real.writers && {
+    ...real.writers,
+    record: async input => {
+      if (input.what === 'given_back') throw new Error('killed')
+      await real.writers?.record(input)
+    },
+  },
 })
 
 type Row = { partition: number; offset: number; event_id: string }
@@ -78,13 +91,14 @@ type Setting = {
   bridge: Bridge
   clickhouse: Clickhouse
   journal: MemoryJournal
-  start: (history?: History) => Promise<Sink>
+  start: (history?: History, options?: Partial<SinkOptions>) => Promise<Sink>
 }
 
 /** Every promise is tried over HTTP with the real engine behind it, on an empty table each. */
 async function setUp(t: test.TestContext, bridge: Bridge): Promise<Setting> {
   const clickhouse = await connectClickhouse({ url: bridge.url })
-  await clickhouse.client.command({ query: 'truncate table holdfast.events' })
+  for (const table of ['events', 'writers'])
+    await clickhouse.client.command({ query: `truncate table holdfast.${table}` })
   const journal = createMemoryJournal()
   const started: Sink[] = []
   t.after(async () => {
@@ -95,8 +109,8 @@ async function setUp(t: test.TestContext, bridge: Bridge): Promise<Setting> {
     bridge,
     clickhouse,
     journal,
-    start: async (history = historyOf(clickhouse)) => {
-      const sink = await startSink({ journal, history, log: silent }, fast)
+    start: async (history = historyOf(clickhouse), options = {}) => {
+      const sink = await startSink({ journal, history, log: silent }, { ...fast, ...options })
       started.push(sink)
       return sink
     },
@@ -308,6 +322,67 @@ test('the sink', async t => {
     await caughtUp(await start())
     await assertExact(clickhouse, journal)
   })
+
+  await t.test('an insert that its sink sends only after it was replaced is refused by the store itself', async t => {
+    const { clickhouse, journal, start } = await setUp(t, bridge)
+    const real = historyOf(clickhouse)
+    let heldUp: (() => void) | undefined
+    let refused: unknown
+    await journal.append(events(300))
+    const first = await start({
+      ...real,
+      insert: async (rows, bounds) => {
+        if (heldUp !== undefined) return real.insert(rows, bounds)
+        await new Promise<void>(resolve => {
+          heldUp = resolve
+        })
+        await real.insert(rows, bounds).catch(error => {
+          refused = error
+          throw error
+        })
+      },
+    })
+    await until(() => heldUp !== undefined)
+    // The journal in memory hands everything to both: the first one does not know that it was replaced.
+    const second = await start()
+    await until(async () => (await rowsOf(clickhouse)).length === 300)
+    await caughtUp(second)
+    heldUp?.()
+    await until(() => refused !== undefined)
+    assert.match(String(refused), /the insert began too late/)
+    await journal.append(events(100))
+    await caughtUp(first)
+    await until(async () => (await rowsOf(clickhouse)).length >= 400)
+    await second.stop()
+    await first.stop()
+    await assertExact(clickhouse, journal)
+  })
+
+  await t.test(
+    'who follows a sink that left in order waits for nothing, who follows a dead one waits it out',
+    async t => {
+      const { clickhouse, journal, start } = await setUp(t, bridge)
+      const patient = { fence: { sendMs: 3_600_000, insertMs: 10_000, slackMs: 0 } }
+      await journal.append(events(50))
+      const first = await start(undefined, patient)
+      await caughtUp(first)
+      await first.stop()
+      await journal.append(events(50))
+      const second = await start(undefined, patient)
+      await caughtUp(second)
+      await second.stop()
+      const third = await start(diesSilently(historyOf(clickhouse)), patient)
+      await journal.append(events(50))
+      await caughtUp(third)
+      await third.stop()
+      await journal.append(events(50))
+      const startedAt = performance.now()
+      const last = await start(undefined, { fence: { sendMs: 300, insertMs: 1_000, slackMs: 0 } })
+      await caughtUp(last)
+      assert.ok(performance.now() - startedAt >= 1_300)
+      await assertExact(clickhouse, journal)
+    },
+  )
 
   await t.test('random doubts, deaths and rebalances: nothing lost, nothing doubled', async t => {
     const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000)

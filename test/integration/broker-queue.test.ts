@@ -5,6 +5,7 @@ import { transitionRecord } from '../../services/broker/events.ts'
 import { type Advance, advanceOperations } from '../../services/broker/sql/advance.ts'
 import { readById } from '../../services/broker/sql/outcomes.ts'
 import { changingOf, type OperationRow, operationOf, type Queryable } from '../../services/broker/sql/row.ts'
+import { noRedaction } from '../../shared/events/redact.ts'
 import { commandRecord } from '../../shared/call/command.ts'
 import { decide, type OperationEvent } from '../../shared/call/decide.ts'
 import { evolve } from '../../shared/call/evolve.ts'
@@ -184,7 +185,7 @@ test('of two transitions of one operation in one statement one happens, and only
   ).map((command): Advance => {
     const event = decide({ operation }, command).event as OperationEvent
     const next = evolve(operation, event)
-    const events = { secret: 'test', maxArgumentsBytes: 1_000 }
+    const events = { secret: 'test', maxArgumentsBytes: 1_000, redactionOf: () => noRedaction }
     return {
       operationId: operation.operationId,
       expectedSequence: operation.sequence,

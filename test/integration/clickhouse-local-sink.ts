@@ -14,5 +14,12 @@ const journal = await createPostgresJournal({
   topics: Object.values(topics),
   leaseMs: 500,
 })
-await startSink({ journal, history: historyOf(clickhouse), log: silent }, { ...sinkDefaults, intervalMs: 20 })
+await startSink(
+  { journal, history: historyOf(clickhouse), log: silent },
+  {
+    ...sinkDefaults,
+    intervalMs: 20,
+    fence: { sendMs: 500, insertMs: 2_000, slackMs: 100 },
+  },
+)
 process.stdout.write('started\n')

@@ -101,7 +101,7 @@ test('tools are listed sorted, with unknown fields, effective hints and the key 
   const tools = listOf(await client.request({ method: 'tools/list' }, anything))
   assert.deepEqual(
     tools.map(({ name }) => name),
-    ['ask', 'big', 'echo', 'fail', 'write', 'holdfast_outcome', 'holdfast_report'],
+    ['ask', 'big', 'echo', 'fail', 'find', 'write', 'holdfast_outcome', 'holdfast_report'],
   )
   const write = tools.find(({ name }) => name === 'write')
   assert.deepEqual(write?.['x-vendor'], { kept: true })

@@ -161,7 +161,7 @@ for (const era of ['modern', 'legacy'] as const) {
     const tools = await upstreamsFor(t, [{ id: 'lab', url: lab.url }]).tools('lab')
     assert.deepEqual(
       tools.map(tool => tool.name),
-      ['write', 'fail', 'ask', 'echo', 'big'],
+      ['write', 'fail', 'ask', 'echo', 'big', 'find'],
     )
     assert.deepEqual(tools[0]?.['x-vendor'], { kept: true })
     assert.deepEqual(tools[3]?.annotations, { readOnlyHint: true, 'example.com/unknown': 1 })

@@ -8,6 +8,7 @@ import { historyOf } from '../../services/audit/sink/history.ts'
 import { sinkDefaults, startSink } from '../../services/audit/sink/sink.ts'
 import { createRelay } from '../../services/broker/relay.ts'
 import { startBroker } from '../../services/broker/start.ts'
+import { noRedaction } from '../../shared/events/redact.ts'
 import { commandRecord } from '../../shared/call/command.ts'
 import type { Reply } from '../../shared/call/record.ts'
 import { topics } from '../../shared/journal/topics.ts'
@@ -39,7 +40,7 @@ test('a call goes its whole way over Kafka, and strangers’ records end as reje
     clock: lab.clock,
     ids: lab.ids,
     log,
-    events: { secret: 'test', maxArgumentsBytes: 10_000 },
+    events: { secret: 'test', maxArgumentsBytes: 10_000, redactionOf: () => noRedaction },
     reply: (_, heard) => replies.push(...heard),
   })
   const relay = createRelay({ kind: 'kafka', journal }, { pool: lab.pool, log })

@@ -6,6 +6,7 @@ import test from 'node:test'
 import { findConfig, type LoadInput, loadConfig } from '../../shared/config/load.ts'
 import { checkRenames } from '../../shared/config/renames.ts'
 import { compileProbeArguments } from '../../shared/config/probe-expression.ts'
+import { redactionOf, scopeRedaction } from '../../shared/config/redaction.ts'
 import {
   agentSettings,
   scopeName,
@@ -29,6 +30,55 @@ function problemsOf(text: string, more: Partial<LoadInput> = {}): readonly strin
 }
 
 const small = 'servers:\n  pay: { url: http://127.0.0.1:1/mcp }\n'
+
+test('a redaction rule that cannot be used is told with its line and column', () => {
+  const problems = problemsOf(`servers:
+  pay:
+    url: http://127.0.0.1:1/mcp
+    defaults:
+      redact: { detect: [cards, emails] }
+    tools:
+      transfer:
+        redact:
+          arguments:
+            - $.memo
+            - memo
+            - { path: "$.a[", because: x }
+            - { because: x }
+            - 5
+          key: maybe
+`)
+  assert.deepEqual(problems, [
+    'holdfast.yaml:5:33: `detect[1]` is none of secrets, cards, email, iban (write one of them)',
+    "holdfast.yaml:11:15: `path` is not a JSONPath: expected '$', found 'm', at character 1 (correct it)",
+    'holdfast.yaml:12:23: `path` is not a JSONPath: unclosed bracketed selection, at character 5 (correct it)',
+    'holdfast.yaml:13:15: `path` is missing (add it)',
+    'holdfast.yaml:14:15: `arguments[4]` must be a JSONPath (write $.customer.email)',
+    'holdfast.yaml:15:16: `key` must be true or false',
+  ])
+})
+
+test("rules of a tool come on top of its server's, and what is no known tool gets all that have no path", () => {
+  const config = load(`servers:
+  pay:
+    url: http://127.0.0.1:1/mcp
+    formerly: old-pay
+    defaults: { redact: { arguments: [$.memo], detect: [cards] } }
+    tools:
+      transfer: { redact: { arguments: [{ path: $.to, because: a person }], detect: [email, cards], key: true } }
+  plain: { url: http://127.0.0.1:1/mcp }
+`)
+  const of = (server: string, tool: string) => {
+    const { paths, detect, hideKey } = redactionOf(config, server, tool)
+    return [paths.map(({ path }) => path), detect, hideKey]
+  }
+  assert.deepEqual(of('pay', 'transfer'), [['$.memo', '$.to'], ['cards', 'email'], true])
+  assert.deepEqual(of('pay', 'another'), [['$.memo'], ['cards'], false])
+  assert.deepEqual(of('pay', ''), [[], ['cards', 'email'], true])
+  assert.deepEqual(of('plain', 'transfer'), [[], [], false])
+  assert.deepEqual(of('', 'transfer'), [[], ['cards', 'email'], true])
+  assert.equal(scopeRedaction(config)('old-pay', 'transfer'), redactionOf(config, 'pay', 'transfer'))
+})
 
 test('every problem is told at once, in the order of the file, each with its line and column', () => {
   const problems = problemsOf(`servers:

@@ -1,6 +1,6 @@
 /** Recorded answers, against what was committed to when they came. I6, I10. */
 import { isSettled } from '../../../shared/call/operation.ts'
-import { commitment } from '../../../shared/events/redact.ts'
+import { commitment } from '../../../shared/events/commitment.ts'
 import type { EventFact, Facts, Finding, Limits, OperationFact, ResultFact } from './facts.ts'
 import { finding } from './operations.ts'
 import { briefly, numberIn, textIn, transitionsOf } from './streams.ts'

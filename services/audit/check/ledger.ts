@@ -3,6 +3,7 @@
  * fingerprint, which is all that the server and Holdfast both know. I1, I3, I6.
  */
 import { fingerprint, type JsonObject } from '../../../shared/call/fingerprint.ts'
+import { isPseudonym } from '../../../shared/events/commitment.ts'
 import type { Effect, EventFact, Facts, Finding, Limits, OperationFact } from './facts.ts'
 import { briefly, numberIn, textIn, transitionsOf } from './streams.ts'
 
@@ -21,8 +22,15 @@ export function checkLedger(facts: Facts, limits: Limits): Finding[] {
     if (opened === undefined) continue
     const server = textIn(opened, 'server')
     if (named.size > 0 && !named.has(server)) continue
-    const change = changeOf(changes, textIn(opened, 'fingerprint'), named.size > 0 ? server : undefined)
-    change.operations.push({ operationId, server, key: textIn(opened, 'key'), life, row: rows.get(operationId) })
+    const row = rows.get(operationId)
+    // Of redacted arguments the journal has a pseudonym of the fingerprint; `checkOperations` holds it to the row's.
+    const print = textIn(opened, 'fingerprint')
+    const change = changeOf(
+      changes,
+      isPseudonym(print) ? (row?.operation.fingerprint ?? print) : print,
+      named.size > 0 ? server : undefined,
+    )
+    change.operations.push({ operationId, server, key: textIn(opened, 'key'), life, row })
   }
   return [...changes.values()].flatMap(change => ofChange(change, limits))
 }

@@ -2,6 +2,8 @@
 import type { OperationEvent } from '../../../shared/call/decide.ts'
 import { evolve } from '../../../shared/call/evolve.ts'
 import type { Operation } from '../../../shared/call/operation.ts'
+import { fingerprintPseudonym } from '../../../shared/events/arguments.ts'
+import { isPseudonym } from '../../../shared/events/commitment.ts'
 import { InvariantError } from '../../../shared/errors.ts'
 import type { EventFact, Facts, Finding, Limits, OperationFact } from './facts.ts'
 import { briefly, coreEvent, numberIn, transitionsOf } from './streams.ts'
@@ -21,7 +23,7 @@ export function checkOperations(facts: Facts, limits: Limits): Finding[] {
       ...intents(fact, own),
       ...overdue(fact, facts.readAt, limits),
       ...fenced(fact, own),
-      ...life(fact, own),
+      ...life(fact, own, limits),
     ]
   })
   const orphans = facts.orphans.map((operationId): Finding => {
@@ -142,7 +144,7 @@ function fenced(fact: OperationFact, events: readonly EventFact[]): Finding[] {
 }
 
 /** I8: events 1 to the row's sequence are there, and lead to the row. */
-function life(fact: OperationFact, events: readonly EventFact[]): Finding[] {
+function life(fact: OperationFact, events: readonly EventFact[], { secrets }: Limits): Finding[] {
   const { operation } = fact
   const have = new Set(events.map(({ sequence }) => sequence))
   const missing = Array.from({ length: operation.sequence }, (_, index) => index + 1).filter(n => !have.has(n))
@@ -152,7 +154,9 @@ function life(fact: OperationFact, events: readonly EventFact[]): Finding[] {
     ]
   const led = replay(events.map(coreEvent))
   if (led instanceof InvariantError) return [finding(fact, invariantIn(led.message), led.message, events.map(briefly))]
-  const differing = differences(led as Operation, operation)
+  const differing = differences(led as Operation, operation).filter(
+    name => name !== 'fingerprint' || !isPseudonymOf(secrets, (led as Operation).fingerprint, operation.fingerprint),
+  )
   if (differing.length === 0) return []
   return [
     finding(fact, 'I8', `its row differs from its events in ${differing.join(', ')}`, { row: operation, events: led }),
@@ -161,6 +165,11 @@ function life(fact: OperationFact, events: readonly EventFact[]): Finding[] {
 
 /** Errors of `evolve` name the invariant that they guard. */
 const invariantIn = (message: string): Invariant => (/\((I\d+)\)/.exec(message)?.[1] ?? 'I8') as Invariant
+
+/** Without a secret it cannot be told, and nothing is said. */
+const isPseudonymOf = (secrets: readonly string[], shown: string, fingerprint: string): boolean =>
+  isPseudonym(shown) &&
+  (secrets.length === 0 || secrets.some(secret => fingerprintPseudonym(secret, fingerprint) === shown))
 
 function replay(events: readonly OperationEvent[]): Operation | InvariantError | undefined {
   try {

@@ -13,13 +13,17 @@
  * - a record is no event: `holdfast.rejected` gets its reference, the history a `record.rejected` row at its offset.
  *   First the one, then the other: where the row is, the reference is.
  * - the partition goes to another member: its records are dropped here, after an insert under way has ended.
+ * - it went to another member, and this one does not know yet: `fence.ts`.
  */
+import { randomUUID } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import type { Delivery, Journal, JournalRecord, PartitionLag } from '../../../shared/journal/port.ts'
 import { topics } from '../../../shared/journal/topics.ts'
 import { crashPoint } from '../../../shared/process/crash-point.ts'
 import type { Log } from '../log.ts'
+import { type InsertBounds, insertLimitSeconds } from '../../../shared/clickhouse/events.ts'
 import { createChanges } from './changes.ts'
+import { createFence, type FenceTimes } from './fence.ts'
 import type { History } from './history.ts'
 import { type Certainty, missingOf } from './missing.ts'
 import { rejectedRecord, rejectionOf } from './rejected.ts'
@@ -37,6 +41,7 @@ export type SinkOptions = {
   /** Records held at a time; deliveries wait beyond it. */
   readonly maxBuffered: number
   readonly retryMs: { readonly first: number; readonly most: number }
+  readonly fence: FenceTimes
 }
 
 export const sinkDefaults: SinkOptions = {
@@ -44,6 +49,7 @@ export const sinkDefaults: SinkOptions = {
   intervalMs: 1_000,
   maxBuffered: 10_000,
   retryMs: { first: 200, most: 5_000 },
+  fence: { sendMs: 3_000, insertMs: insertLimitSeconds * 1_000, slackMs: 2_000 },
 }
 
 export type Sink = {
@@ -60,6 +66,11 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
   const { journal, log } = deps
   const changes = createChanges()
   const certain: Certainty = new Map()
+  const topic = topics.events.name
+  const fence = createFence(
+    { writers: deps.history.writers, topic, writer: randomUUID(), now: () => performance.now() },
+    options.fence,
+  )
   /** Highest offset taken into the buffer by partition: what is handed over again is not taken again. */
   const taken = new Map<number, number>()
   /** Of each partition in the buffer, the signal of the assignment it came under. */
@@ -97,16 +108,24 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
     delivery.signal.removeEventListener('abort', changes.tell)
   }
 
-  /** One try for the oldest records. When it throws, they are in doubt and still in the buffer. */
+  /** One try for the oldest records that may be written. When it throws, they are in doubt and still in the buffer. */
   const flush = async () => {
     forgetLost()
-    const batch = buffer.slice(0, options.maxRows)
+    const mine = await fence.take([...assignments.keys()])
+    const sendBy = await fence.sendBy()
+    // Whose assignment is over by now must not be written: no check of it comes later than this one.
+    forgetLost()
+    const batch = buffer.filter(({ record }) => mine.has(record.partition)).slice(0, options.maxRows)
+    if (batch.length === 0) return
+    const partitions = new Set(batch.map(({ record }) => record.partition))
     try {
-      await write(deps, certain, batch)
+      await write(deps, certain, batch, { sendBy, seconds: options.fence.insertMs / 1_000 })
     } catch (error) {
-      for (const { record } of batch) certain.delete(record.partition)
+      for (const partition of partitions) certain.delete(partition)
+      fence.doubt(partitions, true)
       throw error
     }
+    fence.doubt(partitions, false)
     const written = new Set(batch)
     buffer = buffer.filter(entry => !written.has(entry))
     changes.tell()
@@ -114,6 +133,8 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
     crashPoint('sink.committed')
     for (const partition of lost) forget(partition)
   }
+
+  const writable = () => buffer.reduce((count, { record }) => count + (fence.mayWrite(record.partition) ? 1 : 0), 0)
 
   const tryFlush = async (): Promise<boolean> => {
     const result = flush().then(
@@ -140,7 +161,7 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
       if (stopping) return
       if (await tryFlush()) {
         retryMs = options.retryMs.first
-        await changes.until(() => buffer.length >= options.maxRows || stopping, options.intervalMs)
+        await changes.until(() => writable() >= options.maxRows || stopping, options.intervalMs)
       } else {
         await changes.until(() => stopping, retryMs)
         retryMs = Math.min(retryMs * 2, options.retryMs.most)
@@ -158,6 +179,7 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
     onRevoked: async (_, partition) => {
       forget(partition)
       await flushing
+      await fence.giveBack([partition])
     },
     onError: error => log.warn({ err: error }, 'the journal reported an error to the history sink'),
   })
@@ -169,13 +191,18 @@ export async function startSink(deps: SinkDeps, options: SinkOptions = sinkDefau
       stopping = true
       changes.tell()
       await running
-      while (buffer.length > 0 && (await tryFlush()));
+      for (let left = Infinity; buffer.length > 0 && buffer.length < left && (await tryFlush()); ) left = buffer.length
       await consumer.stop()
     },
   }
 }
 
-async function write({ journal, history }: SinkDeps, certain: Certainty, batch: readonly Entry[]): Promise<void> {
+async function write(
+  { journal, history }: SinkDeps,
+  certain: Certainty,
+  batch: readonly Entry[],
+  bounds: InsertBounds,
+): Promise<void> {
   const missing = await missingOf(history, certain, batch)
   crashPoint('sink.readback.done')
   const rejected = []
@@ -196,7 +223,7 @@ async function write({ journal, history }: SinkDeps, certain: Certainty, batch: 
     await journal.append(rejected)
     crashPoint('sink.rejected.recorded')
   }
-  if (rows.length > 0) await history.insert(rows)
+  if (rows.length > 0) await history.insert(rows, bounds)
   crashPoint('sink.inserted')
 }
 

@@ -33,6 +33,11 @@ export function refusalToWire({ refused, sentence }: Refusal): WireError {
   return { http, code, text: `Code: ${code}. DB::Exception: ${sentence} (${refused})\n` }
 }
 
+/** TOO_MANY_ROWS_OR_BYTES: an answer is whole, or it is this. */
+const tooLarge = 396
+const howToGetAll =
+  'Nothing is cut here: ask for less (LIMIT, a shorter time), or take any number of events with holdfast export.'
+
 /** What the engine said, without its nesting, its version and the statement of ours that it happened in. */
 export function engineErrorToWire(message: string): WireError {
   const text = message
@@ -41,6 +46,8 @@ export function engineErrorToWire(message: string): WireError {
     .replace(/(?:\. \([A-Z_]+\))+\s*$/, ends => ends.trim().replace(/^.*(?=\. \()/s, ''))
     .replace(/: In scope SELECT formatQuerySingleLine\([\s\S]*(?=\. \([A-Z_]+\)$)/, '')
   const code = Number(/^Code: (\d+)\./.exec(text)?.[1] ?? 0)
+  if (code === tooLarge)
+    return { http: httpStatusOf(code), code, text: `${text.replace(/(?= \([A-Z_]+\)$)/, ` ${howToGetAll}`)}\n` }
   if (code === 0) return { http: 500, code: 1002, text: `Code: 1002. DB::Exception: ${text} (UNKNOWN_EXCEPTION)\n` }
   return { http: httpStatusOf(code), code, text: `${text}\n` }
 }

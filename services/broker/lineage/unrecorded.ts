@@ -230,7 +230,7 @@ const isDoubtful = (operation: Operation): boolean => operation.state === 'unkno
 /** A key that was asked for and has no operation was answered `not_found`, or will be. */
 async function fenceAgain(to: Completing, command: AskCommand): Promise<void> {
   const { callId, tenant, keyspace, server, key, caller } = command
-  const event = queriedRecord({ callId, tenant, keyspace, server, key, caller, at: to.clock.now() })
+  const event = queriedRecord(to.events, { callId, tenant, keyspace, server, key, caller, at: to.clock.now() })
   const scope = scopeHash(command)
   await refenceKey(to.db, to.lineage, { callId, scope, tenant, keyspace, server, key, agent: caller.agent, event })
 }

@@ -5,6 +5,7 @@
 import type { Look } from '../../../shared/call/recovery.ts'
 import type { Operation } from '../../../shared/call/operation.ts'
 import type { Seen } from '../../../shared/call/seen.ts'
+import { crashPoint } from '../../../shared/process/crash-point.ts'
 import type { Broker, LookAbout, ToolRecovery } from '../deps.ts'
 import { overtakenLookRecord } from '../events.ts'
 import { recordOfHeld } from '../held.ts'
@@ -22,8 +23,10 @@ export async function look(broker: Broker, taken: Taken): Promise<void> {
   const { server, tool } = held.command
   const declared = broker.settings.tool(server, tool).recovery?.look
   if (declared === undefined) return
+  crashPoint('broker.probe.before')
   const began = broker.clock.now()
   const found = await find(broker, taken, declared)
+  crashPoint('broker.probe.answered')
   const { operation, moved } = await move(
     broker,
     held,
@@ -34,6 +37,7 @@ export async function look(broker: Broker, taken: Taken): Promise<void> {
       settled: { by: `probe:${declared.tool}`, words: found.raw },
     },
   )
+  crashPoint('broker.probe.recorded')
   if (!moved) return keepOvertaken(broker, taken, operation, found)
   if (isAnswerable(operation)) broker.waiting.settle(recordOfHeld(held, undefined))
 }
@@ -45,7 +49,7 @@ async function keepOvertaken(
   operation: Operation,
   { look: saw, says }: Found,
 ): Promise<void> {
-  const event = overtakenLookRecord({
+  const event = overtakenLookRecord(broker.events, {
     command,
     operation,
     look: saw,

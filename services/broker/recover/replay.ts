@@ -2,6 +2,7 @@
  * The same request once more, to a server that honours keys: an attempt with an intent of its own (I6), sent and followed
  * as every other. Its lease is the owner's: what a dead process leaves is swept to unknown, and recovery goes on.
  */
+import { crashPoint } from '../../../shared/process/crash-point.ts'
 import type { Broker } from '../deps.ts'
 import { dispatch } from '../dispatch.ts'
 import { letGo } from '../held.ts'
@@ -27,6 +28,7 @@ export async function replay(broker: Broker, { held }: Taken): Promise<void> {
   broker.held.set(operationId, attempt)
   try {
     await broker.owner.ensureLive()
+    crashPoint('broker.replay.before')
     const owner = broker.owner.id()
     const { operation, moved } = await move(
       broker,
@@ -34,6 +36,7 @@ export async function replay(broker: Broker, { held }: Taken): Promise<void> {
       () => ({ type: 'replay', at: broker.clock.now(), owner }),
       { intentBefore: dispatchBy },
     )
+    crashPoint('broker.replay.committed')
     if (moved && operation.state === 'executing') return void dispatch(broker, attempt)
   } catch (error) {
     letGo(broker.held, attempt)

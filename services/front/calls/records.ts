@@ -5,7 +5,14 @@ import { errorClassOf } from '../../../shared/call/error-class.ts'
 import type { Effect } from '../../../shared/call/effect.ts'
 import type { Seen, Verdict as SeenVerdict } from '../../../shared/call/seen.ts'
 import { type EventName, eventRecord } from '../../../shared/events/event.ts'
-import { commitment, redactArguments } from '../../../shared/events/redact.ts'
+import {
+  allRedacted,
+  argumentFields,
+  keyFields,
+  type RecordRules,
+  reasonFields,
+} from '../../../shared/events/arguments.ts'
+import { commitment } from '../../../shared/events/commitment.ts'
 import type { NewRecord } from '../../../shared/journal/port.ts'
 import type { Identity } from '../deps.ts'
 import type { Verdict } from '../settings.ts'
@@ -33,43 +40,47 @@ export type CallFacts = {
   readonly receivedAt: number
 }
 
-/** `maxArgumentsBytes`: longer ones are left out, and the event says so. */
-export type RecordContext = { readonly secret: string; readonly maxArgumentsBytes: number }
+/** Servers go by their own names. */
+export type RecordContext = RecordRules
 
-function factFields({ secret, maxArgumentsBytes }: RecordContext, facts: CallFacts) {
+/** A name that no server lists is what some client typed. */
+const redactionOf = (context: RecordContext, { server = '', tool = '', toolHash }: CallFacts) =>
+  context.redactionOf(server, toolHash === undefined ? '' : tool)
+
+function factFields(context: RecordContext, facts: CallFacts, reason?: string) {
   const { callId, identity, caller, policy } = facts
+  const { tenant, keyspace } = identity
+  const redaction = redactionOf(context, facts)
+  const about =
+    facts.arguments === undefined ? undefined : argumentFields(context, redaction, { callId, text: facts.arguments })
+  const key =
+    facts.key === undefined
+      ? undefined
+      : keyFields(context, redaction, { tenant, keyspace, server: facts.server ?? '', key: facts.key })
+  const told = reasonFields(redaction, reason, facts.arguments)
   return {
     stream: callId,
     source,
-    tenant: identity.tenant,
-    keyspace: identity.keyspace,
+    tenant,
+    keyspace,
     ...caller,
     callId,
     server: facts.server,
-    tool: facts.tool,
+    tool: facts.toolHash === undefined ? reasonFields(redaction, facts.tool, undefined).reason : facts.tool,
     toolHash: facts.toolHash,
     effect: facts.effect,
     effectSource: facts.effectSource,
-    key: facts.key,
+    key: key?.key,
     keySource: facts.keySource,
-    ...argumentFields(facts, { secret, maxArgumentsBytes }),
+    ...about,
+    reason: told.reason,
+    redacted: allRedacted(about?.redacted, key?.redacted, told.redacted),
     policyRule: policy?.rule,
     policyVersion: policy?.version,
     verdict: policy?.verdict,
     parent: facts.parent,
     clock: 'database' as const,
     receivedAt: iso(facts.receivedAt),
-  }
-}
-
-function argumentFields({ callId, arguments: text }: CallFacts, { secret, maxArgumentsBytes }: RecordContext) {
-  if (text === undefined) return {}
-  const redacted = redactArguments(text)
-  const cut = Buffer.byteLength(redacted) > maxArgumentsBytes
-  return {
-    ...(cut ? { truncated: ['arguments'] } : { arguments: redacted }),
-    argumentsBytes: Buffer.byteLength(text),
-    argumentsCommitment: commitment(secret, callId, text),
   }
 }
 
@@ -83,10 +94,9 @@ export function refusedRecord(
     type,
     sequence: 1,
     time: iso(at),
-    ...factFields(context, facts),
+    ...factFields(context, facts, reason),
     code,
     errorClass: errorClassOf(code),
-    reason: reason?.slice(0, 1000),
   })
 }
 
@@ -102,7 +112,7 @@ export const requestedRecord = (context: RecordContext, facts: CallFacts, at: nu
 
 /** How a read ended. */
 export function finishedRecord(
-  { secret }: RecordContext,
+  context: RecordContext,
   {
     facts,
     seen,
@@ -112,6 +122,8 @@ export function finishedRecord(
   }: { facts: CallFacts; seen: Seen; verdict: SeenVerdict; at: number; durationMs: number },
 ): NewRecord {
   const { callId, identity, caller, server, tool, effect } = facts
+  const message = 'message' in seen ? seen.message : undefined
+  const told = reasonFields(redactionOf(context, facts), message, facts.arguments)
   return eventRecord({
     type: finishedTypes[verdict.state],
     stream: callId,
@@ -134,9 +146,9 @@ export function finishedRecord(
     ...('raw' in seen && {
       isError: seen.kind === 'error' || (seen.kind === 'result' && seen.isError),
       resultBytes: Buffer.byteLength(seen.raw),
-      resultCommitment: commitment(secret, callId, seen.raw),
+      resultCommitment: commitment(context.secret, callId, seen.raw),
     }),
-    ...('message' in seen && { reason: seen.message.slice(0, 1000) }),
+    ...told,
   })
 }
 

@@ -11,11 +11,16 @@ import type { RawAnswer } from './settled.ts'
 
 /** `detail` says what exactly was wrong. */
 export type Refusal = { readonly code: Code; readonly detail?: string | undefined }
-type Deps = Pick<Front, 'journal' | 'clock' | 'secret' | 'background'>
+type Deps = Pick<Front, 'journal' | 'clock' | 'secret' | 'settings' | 'background'>
 
 /** Events hold arguments up to a quarter of what the journal takes in one record. */
-export const recordContext = ({ journal, secret }: Pick<Front, 'journal' | 'secret'>): RecordContext => ({
+export const recordContext = ({
+  journal,
   secret,
+  settings,
+}: Pick<Front, 'journal' | 'secret' | 'settings'>): RecordContext => ({
+  secret,
+  redactionOf: settings.redaction,
   maxArgumentsBytes: Math.floor(journal.maxRecordBytes / 4),
 })
 

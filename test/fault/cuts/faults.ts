@@ -107,7 +107,7 @@ export async function runWire(open: () => Promise<Stage>, fault: WireFault, seed
     stage,
     stories.map(({ key }) => key),
   )
-  return { runs: made, lost: missing.length, violations: [...broken, ...missing] }
+  return { runs: made, lost: missing.length, violations: [...broken, ...missing, ...(await stage.audit())] }
 }
 
 type Measured = Passed & { readonly heads: Partial<Passed> }

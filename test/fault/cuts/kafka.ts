@@ -2,17 +2,19 @@
  * The wire to Apache Kafka, cut: a cluster of one process of each kind over a node that calls itself by the address of a
  * proxy, so that all that front, broker and audit say to it goes through there.
  */
+import { join } from 'node:path'
 import { after } from 'node:test'
 import { startProxy } from '../../../services/cli/crash-test/proxy.ts'
 import { startCluster } from '../../helpers/cluster.ts'
 import { ownKafka } from '../../helpers/kafka.ts'
 import { kafkaStoresAt } from '../../helpers/kafka-stores.ts'
 import { eventually } from '../../helpers/node.ts'
+import { temporaryFolder } from '../../helpers/postgres.ts'
 import { startLab } from '../../helpers/upstream/lab.ts'
 import { agentAt } from '../agent.ts'
 import type { Fault } from '../fault.ts'
 import { runWire, statement, type WireFault } from './faults.ts'
-import { configFor, type Stage, through } from './stage.ts'
+import { auditOf, configFor, type Stage, through } from './stage.ts'
 
 const shared = { wire: 'kafka', bytes: { request: 1_200, answer: 80 }, step: 8, stallsAreSlow: true } as const
 
@@ -73,7 +75,9 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
     for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer().catch(() => {})
   }
   try {
-    const lab = await startLab({ era: 'modern' })
+    const folder = await temporaryFolder()
+    const ledger = join(folder, 'ledger.jsonl')
+    const lab = await startLab({ era: 'modern', ledger })
     closers.push(() => lab.stop())
     let port = 0
     const kafka = await startProxy(() => ({ host: '127.0.0.1', port }))
@@ -98,7 +102,8 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
     await eventually(async () => ((await agent.write('warm')).state === 'succeeded' ? true : undefined), {
       withinMs: 30_000,
     })
-    return { lab, cluster, wires: { kafka, database }, agent, cutAgent: agent, close }
+    const audit = auditOf(cluster, ledger, folder)
+    return { lab, cluster, wires: { kafka, database }, agent, cutAgent: agent, audit, close }
   } catch (error) {
     await close()
     throw error

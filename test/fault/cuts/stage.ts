@@ -2,13 +2,16 @@
  * A cluster of one process of each kind, with a proxy in each wire between them: agent to front, front to broker, broker
  * to front (replies), broker to the server, and front's and broker's connections to PostgreSQL. One for each test process.
  */
+import { join } from 'node:path'
 import { after } from 'node:test'
 import { startProxy, type Proxy } from '../../../services/cli/crash-test/proxy.ts'
 import { type Cluster, startCluster } from '../../helpers/cluster.ts'
 import { postgresStores } from '../../helpers/cluster-stores.ts'
 import { eventually } from '../../helpers/node.ts'
+import { temporaryFolder } from '../../helpers/postgres.ts'
 import { type Lab, startLab } from '../../helpers/upstream/lab.ts'
 import { type Agent, agentAt } from '../agent.ts'
+import { auditSettled } from '../audit.ts'
 
 export type Wire =
   | 'agent'
@@ -28,6 +31,8 @@ export type Stage = {
   readonly cutAgent: Agent
   /** Straight to front. */
   readonly agent: Agent
+  /** What `holdfast audit` finds, once nothing is under way. */
+  readonly audit: () => Promise<string[]>
 }
 
 /** An upstream request that stalls is unknown after this time. */
@@ -53,7 +58,9 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
     return resource
   }
   try {
-    const lab = await kept(startLab({ era: 'modern' }))
+    const folder = await temporaryFolder()
+    const ledger = join(folder, 'ledger.jsonl')
+    const lab = await kept(startLab({ era: 'modern', ledger }))
     const ports = { front: 0, broker: 0, database: 0 }
     const toward = (name: keyof typeof ports) => kept(startProxy(() => ({ host: '127.0.0.1', port: ports[name] })))
     const wires = {
@@ -87,7 +94,7 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
     const agent = agentAt({ port: ports.front, key: cluster.key })
     const cutAgent = agentAt({ port: wires.agent.port, key: cluster.key, timeoutMs: 1_000 })
     await eventually(async () => ((await agent.write('warm')).state === 'succeeded' ? true : undefined))
-    return { lab, cluster, wires, agent, cutAgent, close }
+    return { lab, cluster, wires, agent, cutAgent, audit: auditOf(cluster, ledger, folder), close }
   } catch (error) {
     await close()
     throw error
@@ -106,4 +113,9 @@ export function through(url: string, { port }: Proxy): string {
   const changed = new URL(url)
   changed.port = String(port)
   return changed.href
+}
+
+export function auditOf(cluster: Cluster, ledger: string, cwd: string): () => Promise<string[]> {
+  const env = { ...cluster.env, HOLDFAST_URL: cluster.audits[0]?.url as string, HOLDFAST_KEY: cluster.key }
+  return () => auditSettled({ ...env, DATABASE_URL: cluster.env['DATABASE_URL'] as string }, { ledger, cwd })
 }

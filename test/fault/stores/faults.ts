@@ -134,7 +134,7 @@ async function runOutage(outage: Outage): Promise<Faulted> {
   const missing = await missingEvents({ cluster: stage.node }, dispatchedOf(stories))
   const counts = countsOf(stories)
   console.log(`${outage.name}: ${stories.length} writes, told at first ${JSON.stringify(counts)}`)
-  const all = [...during, ...recovered, ...stories.flatMap(violations), ...missing]
+  const all = [...during, ...recovered, ...stories.flatMap(violations), ...missing, ...(await stage.audit())]
   return { runs: 1, lost: missing.length, violations: all }
 }
 
@@ -227,7 +227,11 @@ async function runRepeats(seed: number): Promise<Faulted> {
   const missing = await missingEvents({ cluster: stage.node }, dispatchedOf(stories))
   const wrong = sentAgain > 0 ? [`${sentAgain} commands were dispatched again`] : []
   console.log(`journal repeats commands: ${records} of them`)
-  return { runs: 1, lost: missing.length, violations: [...wrong, ...stories.flatMap(violations), ...missing] }
+  return {
+    runs: 1,
+    lost: missing.length,
+    violations: [...wrong, ...stories.flatMap(violations), ...missing, ...(await stage.audit())],
+  }
 }
 
 async function runBacklog(): Promise<Faulted> {
@@ -251,7 +255,12 @@ async function runBacklog(): Promise<Faulted> {
   return {
     runs: 1,
     lost: missing.length,
-    violations: [...stories.flatMap(violations), ...missing, ...twice.map(({ id }) => `I8, ${id} is there twice`)],
+    violations: [
+      ...stories.flatMap(violations),
+      ...missing,
+      ...twice.map(({ id }) => `I8, ${id} is there twice`),
+      ...(await stage.audit()),
+    ],
   }
 }
 

@@ -15,6 +15,7 @@ import { eventually, type Node, startNode } from '../../helpers/node.ts'
 import { silent, temporaryFolder } from '../../helpers/postgres.ts'
 import { type Lab, startLab } from '../../helpers/upstream/lab.ts'
 import { type Agent, agentAt } from '../agent.ts'
+import { auditSettled } from '../audit.ts'
 import { type Disk, mountDisk } from './disk.ts'
 
 export type Stage = {
@@ -33,6 +34,8 @@ export type Stage = {
   }
   readonly history: Bridge
   readonly historyDisk: Disk | undefined
+  /** What `holdfast audit` finds, once nothing is under way. */
+  readonly audit: () => Promise<string[]>
   readonly withJournal: <T>(use: (journal: Journal) => Promise<T>) => Promise<T>
 }
 
@@ -63,7 +66,8 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
     const root = await temporaryFolder()
     const database = await folderFor(root, 'database', 400)
     const historical = await folderFor(root, 'historical', 300)
-    const lab = await startLab({ era: 'modern' })
+    const ledger = join(root, 'ledger.jsonl')
+    const lab = await startLab({ era: 'modern', ledger })
     closers.push(() => lab.stop())
     const dataDir = join(database.folder, 'postgres')
     let running: EmbeddedPostgres = await startEmbeddedPostgres({ dataDir, log: silent })
@@ -92,6 +96,7 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
       },
       history,
       historyDisk: historical.disk,
+      audit: () => auditSettled({ HOLDFAST_DATA: join(node.folder, 'data'), DATABASE_URL: url }, { ledger, cwd: root }),
       withJournal: async use => {
         const journal = await createPostgresJournal({ url, log: silent, topics: Object.values(topics) })
         try {

@@ -13,7 +13,7 @@ export type LabTool = { readonly name: string; readonly [field: string]: unknown
 
 const anyObject = { type: 'object', properties: {}, additionalProperties: true }
 
-/** Unannotated ones are writes. Every tool takes `behave` (see lab-behaviours.ts) and `delayMs`. */
+/** Unannotated ones are writes. Every tool takes `behave` (see lab-behaviours.ts) and `delayMs`, each a list for the first, second … call with the same `what`. */
 export const labTools: LabTool[] = [
   {
     name: 'write',
@@ -36,6 +36,12 @@ export const labTools: LabTool[] = [
   {
     name: 'big',
     description: 'Answers with `bytes` characters.',
+    inputSchema: anyObject,
+    annotations: { readOnlyHint: true },
+  },
+  {
+    name: 'find',
+    description: 'Says how often the change `what` was done.',
     inputSchema: anyObject,
     annotations: { readOnlyHint: true },
   },
@@ -81,6 +87,14 @@ export function runTool(call: LabCall, effects: Effect[]): string {
         content: [{ type: 'text', text: JSON.stringify(args) }],
         structuredContent: { arguments: args, meta: call.meta },
       })
+    case 'find': {
+      const found = effects.filter(({ arguments: each }) => each.what === args.what).length
+      return JSON.stringify({
+        resultType: 'complete',
+        content: [{ type: 'text', text: String(found) }],
+        structuredContent: { found },
+      })
+    }
     case 'big':
       return result('x'.repeat(Number(args.bytes ?? 1024)))
     default:

@@ -68,8 +68,12 @@ type State = {
   readonly listeners: Map<ServerResponse, string | undefined>
   readonly signals: EventEmitter
   readonly record: (effects: readonly Effect[]) => void
+  /** What came of each `Idempotency-Key`: the result, or that it is being worked on. */
+  readonly keys: Map<string, string | typeof underway>
   tools: readonly LabTool[]
 }
+
+const underway = Symbol('underway')
 
 export async function startLab(options: LabOptions): Promise<Lab> {
   const state: State = {
@@ -82,6 +86,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     listeners: new Map(),
     signals: new EventEmitter().setMaxListeners(0),
     record: options.ledger === undefined ? () => {} : openLedger(options.ledger),
+    keys: new Map(),
     tools: options.tools ?? labTools,
   }
   const http = createServer((request, response) => {
@@ -264,16 +269,27 @@ async function serveRequest(
   state.calls.push(call)
   const released = new Promise<void>(resolve => state.signals.once('release', resolve))
   state.signals.emit('changed')
-  if (call.arguments.delayMs !== undefined)
-    await new Promise(resolve => setTimeout(resolve, Number(call.arguments.delayMs)))
-  const behaviour = (call.arguments.behave ?? state.next.shift() ?? 'answer') as Behaviour
+  const told = (value: unknown) => (Array.isArray(value) ? value[turnOf(state, call) - 1] : value)
+  const behaviour = (told(call.arguments.behave) ?? state.next.shift() ?? 'answer') as Behaviour
+  const key = request.headers['idempotency-key'] as string | undefined
+  if (key !== undefined) {
+    const isRefused = behaviour === 'answer' && state.keys.get(key) === underway
+    if (isRefused) return json(response, 409, rpcError(id, -32009, 'A request with this key is being worked on'))
+  }
+  const isFirstOfKey = key !== undefined && !state.keys.has(key)
+  if (isFirstOfKey) state.keys.set(key, underway)
+  const delayMs = told(call.arguments.delayMs)
+  if (delayMs !== undefined) await new Promise(resolve => setTimeout(resolve, Number(delayMs)))
   await behave(behaviour, {
     response,
     id,
     run: () => {
+      const known = key === undefined ? undefined : state.keys.get(key)
+      if (typeof known === 'string') return known
       const before = state.effects.length
       const text = runTool(call, state.effects)
       state.record(state.effects.slice(before))
+      if (key !== undefined) state.keys.set(key, text)
       state.signals.emit('changed')
       return text
     },
@@ -281,7 +297,13 @@ async function serveRequest(
     forgetSession: () => state.sessions.delete(String(call.session)),
     isFirst: () => state.calls.filter(({ arguments: args }) => args.what === call.arguments.what).length === 1,
   })
+  // Nothing was done: the key is free again.
+  if (isFirstOfKey && state.keys.get(key) === underway) state.keys.delete(key)
 }
+
+/** Which call this is of those with the same `what`, from 1. */
+const turnOf = ({ calls }: State, { tool, arguments: { what } }: LabCall): number =>
+  calls.filter(each => each.tool === tool && each.arguments.what === what).length
 
 function listTools(state: State, message: Message, response: ServerResponse): void {
   const from = Number(message.params?.cursor ?? 0)

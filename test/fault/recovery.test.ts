@@ -1,0 +1,4 @@
+import { recoveryFaults } from './recovery/faults.ts'
+import { testFaults } from './tested.ts'
+
+testFaults(recoveryFaults)

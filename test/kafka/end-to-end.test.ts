@@ -1,0 +1,19 @@
+/**
+ * What test/e2e holds a single node to, held by processes of their own over Kafka, two suites at a time. Nobody is killed
+ * here. Fewer repetitions than over the single node: it is the same code that drops and attaches.
+ */
+import { describe } from 'node:test'
+import { badInputSuite } from '../e2e/bad-input-suite.ts'
+import { droppedConnectionsSuite } from '../e2e/dropped-connections-suite.ts'
+import { longWriteSuite } from '../e2e/long-write-suite.ts'
+import { protocolsSuite } from '../e2e/protocols-suite.ts'
+import { publicServersSuite } from '../e2e/public-servers-suite.ts'
+import { startKafkaNode } from '../helpers/kafka-node.ts'
+
+describe('end to end over Kafka', { concurrency: 2 }, () => {
+  describe('a long write', () => longWriteSuite(startKafkaNode))
+  describe('protocols', () => protocolsSuite(startKafkaNode))
+  describe('public servers', () => publicServersSuite(startKafkaNode))
+  describe('bad input', () => badInputSuite(startKafkaNode))
+  describe('dropped connections', () => droppedConnectionsSuite(startKafkaNode, { drops: 10, together: 200 }))
+})

@@ -1,0 +1,4 @@
+import { journalFaults } from '../fault/journal/faults.ts'
+import { testFaults } from '../fault/tested.ts'
+
+testFaults(journalFaults)

@@ -112,7 +112,7 @@ export async function openHoldfast({ pool, url, folder, log }: Stores) {
     },
   })
   await broker.ready
-  const journal = front.journal({ ...opened, append: broker.append })
+  const journal = front.journal(broker.journal)
   const listener = await openListener({ host: '127.0.0.1', port: 0, needs: [], log })
   const audit = await startAudit({
     config: auditDefaults,

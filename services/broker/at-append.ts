@@ -33,31 +33,30 @@ import { problemOf } from './problem.ts'
 import { appendAndClaim, type Entry, inScopeOrder } from './sql/claim.ts'
 import type { Queryable } from './sql/row.ts'
 
-/** The journal over the operations' database. */
-export type Appending = Pick<PostgresJournal, 'append' | 'appendBy' | 'isAtEnd'>
 /** Without a position nothing was appended. */
 type Appended = { readonly won: boolean; readonly position?: Position | undefined }
 
 /** If a command in doubt is there it is delivered long before this; until then the sweep leaves its claim alone. */
 const doubtMs = 30_000
 
-/** @returns `append` for a front in this process */
-export function createClaimingAppend(broker: Broker, journal: Appending): Journal['append'] {
+/** @returns the journal for a front in this process */
+export function createClaimingJournal(broker: Broker, journal: PostgresJournal): Journal {
   const entries = createBatcher(
     broker.telemetry.batch('append_claim', (batch: readonly Entry[]) => appendBatch(broker, journal, batch)),
     { maxItems: 256, maxInFlight: 1 },
   )
-  return async records => {
+  const append = async (records: readonly NewRecord[]) => {
     const [record] = records
     const command = record && records.length === 1 ? claimable(broker, journal, record) : undefined
     if (record === undefined || command === undefined) return journal.append(records)
     const appended = await claimWith(broker, command, claim => entries.add({ claim, command: record }))
     return appended?.position === undefined ? journal.append(records) : [appended.position]
   }
+  return { ...journal, append }
 }
 
 /** The command of a record that may be claimed at once. */
-function claimable(broker: Broker, journal: Appending, record: NewRecord): SubmitCommand | undefined {
+function claimable(broker: Broker, journal: PostgresJournal, record: NewRecord): SubmitCommand | undefined {
   const { owner, monotonic, stopping } = broker
   if (record.topic !== topics.calls.name || !journal.isAtEnd(brokerGroup, record)) return undefined
   if (stopping.aborted || monotonic() >= owner.deadline(owner.id())) return undefined
@@ -96,7 +95,7 @@ async function claimWith(
   }
 }
 
-async function appendBatch(broker: Broker, journal: Appending, batch: readonly Entry[]): Promise<Appended[]> {
+async function appendBatch(broker: Broker, journal: PostgresJournal, batch: readonly Entry[]): Promise<Appended[]> {
   const entries = inScopeOrder(batch)
   crashPoint('broker.append_claim.before')
   try {

@@ -4,10 +4,11 @@ import { createBatcher } from '../../shared/batch/batcher.ts'
 import type { BrokerPort, ReplyPort } from '../../shared/call/broker-port.ts'
 import { waitForDispatches, warnOfCallsLeft } from './drain.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { PostgresJournal } from '../../shared/journal/postgres/journal.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
 import { silentBroker } from '../../shared/telemetry/silent.ts'
-import { type Appending, createClaimingAppend } from './at-append.ts'
+import { createClaimingJournal } from './at-append.ts'
 import { claimBatch } from './claim-batch.ts'
 import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
@@ -66,14 +67,14 @@ export type BrokerDeps = {
   readonly olderSecrets?: readonly string[]
   /** Default: nobody watches. */
   readonly telemetry?: BrokerTelemetry
-  /** The journal once more, where it is in the database of the operations: for `append`. */
-  readonly appending?: Appending
+  /** The journal once more, where it is in the operations' database and fronts are in this process. */
+  readonly appending?: PostgresJournal
 }
 
 export type RunningBroker = {
   readonly port: BrokerPort
-  /** The journal's, for a front in this process: where it can it claims in the same commit. */
-  readonly append: Journal['append']
+  /** The journal for a front in this process. */
+  readonly journal: Journal
   /** Resolves when this broker has joined the group. */
   readonly ready: Promise<void>
   counts(): ReturnType<ReturnType<typeof createLanes>['counts']>
@@ -186,8 +187,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   })
 
   // A trace shows the call's way through the journal: it has to take it.
-  const append =
-    deps.appending && !telemetry.isTracing ? createClaimingAppend(broker, deps.appending) : deps.journal.append
+  const claimsAtAppend = deps.appending !== undefined && !telemetry.isTracing
   let stopped: Promise<void> | undefined
   const stop = () => {
     stopped ??= (async () => {
@@ -200,7 +200,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   }
   return {
     port: createOutcomes({ db, journal, resolve: resolution => resolveUnknown(broker, resolution) }),
-    append,
+    journal: claimsAtAppend ? createClaimingJournal(broker, deps.appending) : deps.journal,
     ready: consumer.joined,
     counts: () => broker.lanes.counts(),
     stop,

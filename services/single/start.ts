@@ -156,7 +156,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   const front = await startFront({
     config,
     listener: frontListener,
-    journal: { ...journal, append: broker.append },
+    journal: broker.journal,
     broker: broker.port,
     upstreams,
     authenticate,

@@ -6,7 +6,6 @@ import assert from 'node:assert/strict'
 import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pino from 'pino'
-import type { Appending } from '../../services/broker/at-append.ts'
 import type { BrokerOptions, RunningBroker } from '../../services/broker/start.ts'
 import { startBroker } from '../../services/broker/start.ts'
 import type { AttemptRequest, ToolRules } from '../../services/broker/deps.ts'
@@ -27,7 +26,7 @@ import type { OutcomeRecord, Reply } from '../../shared/call/record.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import { target, type TransitionEvent } from '../../shared/call/transitions.ts'
 import type { Delivery, Journal, JournalRecord, Position } from '../../shared/journal/port.ts'
-import { createPostgresJournal } from '../../shared/journal/postgres/journal.ts'
+import { createPostgresJournal, type PostgresJournal } from '../../shared/journal/postgres/journal.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import { createDatabaseClock } from '../../shared/postgres/clock.ts'
 import { byKeySettings, createPool, type Pool } from '../../shared/postgres/pool.ts'
@@ -276,7 +275,7 @@ export async function openBroker(shared: Shared, options: LabOptions): Promise<T
     },
   }
   const statements = db(pool as Queryable)
-  const appending: Appending = {
+  const appending: PostgresJournal = {
     ...journal,
     appendBy: (records, run) => journal.appendBy(records, () => run(statements as never)),
     isAtEnd: (group, at) => atEnd || journal.isAtEnd(group, at),
@@ -319,7 +318,7 @@ export async function openBroker(shared: Shared, options: LabOptions): Promise<T
   let stopped: Promise<void> | undefined
   return {
     running,
-    append: async command => (await running.append([commandRecord(command)]))[0] as Position,
+    append: async command => (await running.journal.append([commandRecord(command)]))[0] as Position,
     deliver: (...commands) => deliverRaw(...commands.map(command => commandRecord(command).value)),
     deliverRaw,
     stop: () =>

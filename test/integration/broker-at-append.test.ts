@@ -56,7 +56,7 @@ test('of calls with one key that are appended together one is sent, and the othe
   await broker.running.ready
   const commands = Array.from({ length: 8 }, () => lab.submitOf('key'))
   const other = lab.submitOf('key', { args: { change: 'other' } })
-  await Promise.all([...commands, other].map(broker.append))
+  await Promise.all([...commands, other].map(each => broker.append(each)))
   const told = await Promise.all([...commands, other].map(({ callId }) => heard(lab, callId)))
   assert.equal(told.filter(each => each === 'own succeeded').length, 1)
   assert.equal(told.filter(each => /^(attached|replayed) succeeded/.test(each)).length, 7, told.join(', '))
@@ -69,10 +69,10 @@ test('the same change under two keys is sent once when both are appended togethe
   await using lab = await openLab()
   const broker = await lab.start()
   await broker.running.ready
-  const gates = ['one', 'two'].map(lab.upstream.gate)
+  const gates = ['one', 'two'].map(key => lab.upstream.gate(key))
   const args = { change: 'same' }
   const commands = [lab.submitOf('one', { args }), lab.submitOf('two', { args })]
-  await Promise.all(commands.map(broker.append))
+  await Promise.all(commands.map(each => broker.append(each)))
   const sent = await eventually(
     async () => (lab.upstream.sent.length > 0 && lab.replies.length > 0 ? lab.upstream.sent : undefined),
     () => 'nothing was sent and refused',
@@ -90,7 +90,7 @@ test('a command whose claim is refused is on record all the same, and is handled
   await broker.running.ready
   await lab.pool.query(`alter table operations add constraint refusing check (key <> 'key') not valid`)
   const commands = [lab.submitOf('key'), lab.submitOf('beside')]
-  await Promise.all(commands.map(broker.append))
+  await Promise.all(commands.map(each => broker.append(each)))
   await lab.pool.query('alter table operations drop constraint refusing')
   for (const { callId } of commands) assert.equal(await heard(lab, callId), 'own succeeded')
   await lab.check()
@@ -102,7 +102,7 @@ test('a record that the journal cannot hold is refused alone', async () => {
   await broker.running.ready
   const large = lab.submitOf('large', { arguments: JSON.stringify({ text: 'x'.repeat(8 * 1024 * 1024) }) })
   const small = lab.submitOf('small')
-  const [refused, appended] = await Promise.allSettled([large, small].map(broker.append))
+  const [refused, appended] = await Promise.allSettled([large, small].map(each => broker.append(each)))
   assert.ok(refused?.status === 'rejected' && refused.reason instanceof AppendRefused)
   assert.equal(appended?.status, 'fulfilled')
   assert.equal(await heard(lab, small.callId), 'own succeeded')

@@ -34,7 +34,7 @@ export type PostgresJournalOptions = {
 
 export type PostgresJournal = Journal & {
   /** For statements over the same database that put records into the journal in their own commit. */
-  readonly appendBy: Appender['appendBy']
+  appendBy: Appender['appendBy']
   /** True when a consumer of this process holds the partition for the group and has handled all it knows of it. */
   isAtEnd(group: string, at: { readonly topic: string; readonly partition: number }): boolean
   /**
@@ -166,8 +166,8 @@ export async function createPostgresJournal(options: PostgresJournalOptions): Pr
   }
 
   return {
-    append: appender.append,
-    appendBy: appender.appendBy,
+    append: records => appender.append(records),
+    appendBy: (records, run) => appender.appendBy(records, run),
     isAtEnd: (group, at) => [...members].some(member => member.group === group && member.lane(placeOf(at))?.isAtEnd()),
     consume,
     read: readOptions => readRange(pool, readOptions),

@@ -7,26 +7,38 @@ export type Report = {
   readonly seconds: number
   readonly node: string
   readonly cores: number
+  readonly passed: boolean
   readonly faults: readonly Line[]
 }
 
 const begin = '<!-- table of a run: begin -->'
 const end = '<!-- table of a run: end -->'
 
-/** @throws when the page has no place for it */
-export function withTable(page: string, report: Report): string {
+/**
+ * @param reports of runs of parts of the suite, or of the whole
+ * @throws when the page has no place for it, or a run did not pass
+ */
+export function withTable(page: string, reports: readonly Report[]): string {
   const [head, rest] = [page.indexOf(begin), page.indexOf(end)]
   if (head < 0 || rest < head) throw new Error('docs/reliability.md has no place for the table')
-  return `${page.slice(0, head + begin.length)}\n\n${tableOf(report)}\n\n${page.slice(rest)}`
+  const failed = reports.find(({ passed }) => !passed)
+  if (failed !== undefined) throw new Error(`there is no table of a run that did not pass: ${failed.command}`)
+  return `${page.slice(0, head + begin.length)}\n\n${tableOf(reports)}\n\n${page.slice(rest)}`
 }
 
-function tableOf({ command, began, seconds, node, cores, faults }: Report): string {
+function tableOf(reports: readonly Report[]): string {
+  const faults = reports.flatMap(report => report.faults)
   const rows = faults.map(
     ({ name, how, runs, lost, violations }) => `| ${name} | ${how} | ${runs} | ${lost} | ${violations.length} |`,
   )
   const total = faults.reduce((sum, { runs }) => sum + runs, 0)
   return [
-    `\`${command}\`, ${began.slice(0, 10)}, ${Math.round(seconds / 60)} minutes, Node ${node} on ${cores} cores: ${total} faults.`,
+    ...reports.map(
+      ({ command, began, seconds, node, cores }) =>
+        `- \`${command}\`, ${began.slice(0, 10)}, ${Math.round(seconds / 60)} minutes, Node ${node} on ${cores} cores`,
+    ),
+    '',
+    `${total} faults in all:`,
     '',
     '| fault | how it is made | times | lost | promises broken |',
     '|---|---|---|---|---|',

@@ -24,8 +24,8 @@ export type Proxy = {
   readonly port: number
   /** Cuts the next connection that a client sends something on. Resolves when it is cut, with what passed before. */
   cutNext(cut: Cut): Promise<Passed>
-  /** Forgets cuts that were not made. */
-  forget(): void
+  /** Forgets a cut that was not made. Default: every one. */
+  forget(cut?: Cut): void
   /** Resets every connection that is open. */
   resetAll(): void
   /** Why the target could not be reached, the last time it could not: the client sees a reset. */
@@ -62,7 +62,7 @@ export async function startProxy(target: () => Target): Promise<Proxy> {
   return {
     port: (listener.address() as AddressInfo).port,
     cutNext: cut => new Promise(made => state.waiting.push({ cut, made })),
-    forget: () => void (state.waiting = []),
+    forget: cut => void (state.waiting = cut === undefined ? [] : state.waiting.filter(armed => armed.cut !== cut)),
     resetAll: () => {
       for (const { client, server } of state.pairs) reset(client, server)
     },

@@ -86,6 +86,9 @@ export const cutFaults: readonly Fault[] = wireFaults.map(fault => ({
 /** Longer than a statement on a silent connection is waited for. */
 const paceMs = 20_000
 
+/** A cut that finds its own key can be made beside others. */
+const sideBySide = 6
+
 let keys = 0
 
 export async function runWire(open: () => Promise<Stage>, fault: WireFault, seed: number): Promise<Faulted> {
@@ -97,12 +100,16 @@ export async function runWire(open: () => Promise<Stage>, fault: WireFault, seed
   const bytes = fault.bytes === undefined ? await measure(stage, fault, prefix) : { ...fault.bytes, heads: {} }
   const cuts = cutsOf(bytes, fault, random)
   let made = 0
-  for (const [n, cut] of cuts.entries()) {
-    const story = startStory(stage.lab, `${prefix}/${n}-${cut.of}-${cut.afterBytes}-${cut.how}`)
-    stories.push(story)
-    if (await runCut(stage, fault, story, cut)) made += 1
-    broken.push(...violations(story))
+  const queue = cuts.entries()
+  const lane = async () => {
+    for (const [n, cut] of queue) {
+      const story = startStory(stage.lab, `${prefix}/${n}-${cut.of}-${cut.afterBytes}-${cut.how}`)
+      stories.push(story)
+      if (await runCut(stage, fault, story, cut)) made += 1
+      broken.push(...violations(story))
+    }
   }
+  await Promise.all(Array.from({ length: isLong && fault.carrying === undefined ? sideBySide : 1 }, lane))
   const missing = await missingEvents(
     stage,
     stories.map(({ key }) => key),
@@ -166,6 +173,6 @@ async function runCut(stage: Stage, { wire, during = 'write', carrying }: WireFa
   await conclude(story, agent)
   // Some things follow a write at their own pace, and wait longer while a connection is silent, such as the relay.
   await Promise.race([striking, pause(carrying === undefined ? 100 : paceMs)])
-  proxy.forget()
+  proxy.forget(armed)
   return made
 }

@@ -43,7 +43,7 @@ const doubtMs = 30_000
 export function createClaimingJournal(broker: Broker, journal: PostgresJournal): Journal {
   const entries = createBatcher(
     broker.telemetry.batch('append_claim', (batch: readonly Entry[]) => appendBatch(broker, journal, batch)),
-    { maxItems: 256, maxInFlight: 1 },
+    { maxItems: 256, maxInFlight: 2 },
   )
   const append = async (records: readonly NewRecord[]) => {
     const [record] = records

@@ -12,6 +12,7 @@ import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts
 import { scopeRedaction } from '../../shared/config/redaction.ts'
 import { agentSettings, serverAddresses } from '../../shared/config/settings.ts'
 import { ConfigError } from '../../shared/errors.ts'
+import { createNumbering } from '../../shared/events/numbering.ts'
 import { openListener } from '../../shared/internal/listener.ts'
 import { openJournal } from '../../shared/journal/open.ts'
 import { createAuthenticator } from '../../shared/policy/authenticate.ts'
@@ -22,9 +23,10 @@ import { createIds } from '../../shared/process/ids.ts'
 import { recordStart } from '../../shared/process/lifecycle.ts'
 import { onPort } from '../../shared/process/port-holder.ts'
 import { openDatabase } from '../../shared/stores/database.ts'
+import { numbered } from '../../shared/stores/open.ts'
 import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
-import { auditDefaults, clickhouseAt } from '../audit/config.ts'
+import { auditDefaults, ownClickhouseAt } from '../audit/config.ts'
 import { start as startAudit } from '../audit/start.ts'
 import { keepCommandsMs, maxArgumentsBytes } from '../broker/keep.ts'
 import { createRelay } from '../broker/relay.ts'
@@ -32,7 +34,14 @@ import { brokerSettings } from '../broker/settings.ts'
 import { startBroker } from '../broker/start.ts'
 import { startTrimming } from '../broker/trimming.ts'
 import { startFront } from '../front/start.ts'
-import { lockDataFolder, readOlderSecrets, readSecret, writePrivate } from './data-folder.ts'
+import {
+  lockDataFolder,
+  ownCheckpoints,
+  readOlderSecrets,
+  readSecret,
+  readSigning,
+  writePrivate,
+} from './data-folder.ts'
 
 export type SingleInput = { readonly environment: Environment; readonly variables: Variables; readonly log: Logger }
 
@@ -96,7 +105,9 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   closers.add(() => database.close())
   const { pool, kept, clock } = database
 
-  const opened = await openJournal({ environment, databaseUrl, log })
+  const ids = createIds(clock)
+  const numbering = createNumbering(ids.ulid())
+  const opened = numbered(await openJournal({ environment, databaseUrl, log }), numbering)
   const { journal } = opened
   closers.add(() => journal.close())
   const telemetry = await startTelemetry({ variables, host, token: environment.internalToken, log })
@@ -106,8 +117,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   relay.start()
   closers.add(() => relay.stop())
 
-  const ids = createIds(clock)
-  const start = { service: 'single', run: ids.ulid(), policyVersion: config.version }
+  const start = { service: 'single', run: numbering.producer, policyVersion: config.version }
   closers.add(await recordStart({ journal, clock }, start))
   const trimming = startTrimming(opened, log)
   closers.add(() => trimming.stop())
@@ -129,6 +139,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       ids,
       log,
       events: { secret, maxArgumentsBytes, redactionOf: scopeRedaction(config) },
+      numbering,
       olderSecrets: environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets,
       reply: (_, replies) => deliver(replies),
       telemetry: brokerTelemetry,
@@ -143,11 +154,18 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   closers.add(() => broker.stop())
 
   const audit = await startAudit({
-    config: auditDefaults,
+    // Nobody else makes checkpoints, so there is nobody to wait for.
+    config: { ...auditDefaults, checkpoints: { ...auditDefaults.checkpoints, lateMs: 0 } },
     listener: auditListener,
     journal,
-    clickhouse: clickhouseAt({ ...environment, dataDir }),
+    clickhouse: ownClickhouseAt({ ...environment, dataDir }),
     authenticate,
+    signing: {
+      db: pool,
+      keys: environment.signingKeys ?? readSigning(dataDir),
+      maker: ids.ulid(),
+      folder: environment.checkpoints ?? ownCheckpoints(dataDir),
+    },
     log,
     telemetry: telemetry.audit(),
   })

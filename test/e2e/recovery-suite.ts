@@ -8,20 +8,25 @@ import { fileURLToPath } from 'node:url'
 import { type Answer, eventually, type Node, outcomeOf, type StartNode, textOf } from '../helpers/node.ts'
 import { runCli } from '../helpers/cli.ts'
 import { type Lab, startLab } from '../helpers/upstream/lab.ts'
+import { startStripeApi, type StripeApi } from '../helpers/upstream/stripe-api.ts'
 
 export function recoverySuite(start: StartNode): void {
   const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url))
   const filesystem = path('node_modules/@modelcontextprotocol/server-filesystem/dist/index.js')
   const sqlite = path('node_modules/mcp-sqlite/mcp-sqlite-server.js')
+  const stripe = path('node_modules/@stripe/mcp/dist/index.js')
+  const redirect = path('test/helpers/upstream/stripe-redirect.cjs')
   const flaky = `node, --import, "${import.meta.resolve('tsx')}", ${path('test/helpers/upstream/flaky-stdio.ts')}`
 
   let files: string
   let lab: Lab
+  let stripeApi: StripeApi
   let node: Node
 
   before(async () => {
     files = realpathSync(mkdtempSync(join(tmpdir(), 'holdfast-files-')))
     lab = await startLab({ era: 'modern' })
+    stripeApi = await startStripeApi()
     node = await start({
       yaml: `
 servers:
@@ -53,6 +58,20 @@ servers:
             landed: 'result.content[0].text != "[]"'
             consistent: true
             every: 200ms
+  stripe:
+    command: [${flaky}, ${files}/.stripe, node, --require, ${redirect}, ${stripe}, --tools=all]
+    env: { STRIPE_SECRET_KEY: sk_test_stand_in, STRIPE_STAND_IN: "${stripeApi.url}" }
+    timeout: 10s
+    tools:
+      create_customer:
+        timeout: 2s
+        recover:
+          probe:
+            tool: list_customers
+            arguments: '{"email": arguments.email, "limit": 1}'
+            landed: 'result.content[0].text.startsWith("[") ? result.content[0].text != "[]" : result.failed'
+            consistent: true
+            every: 200ms
   keys:
     url: ${lab.url}
     timeout: 2s
@@ -76,7 +95,7 @@ agents: { dev: { roles: [all], readHistory: true } }
 
   after(async () => {
     await node?.[Symbol.asyncDispose]()
-    await lab?.stop()
+    await Promise.all([lab?.stop(), stripeApi?.stop()])
     rmSync(files, { recursive: true, force: true })
   })
 
@@ -127,6 +146,21 @@ agents: { dev: { roles: [all], readHistory: true } }
       assert.equal(made.length, dies === 'after' ? 1 : 0)
       if (dies === 'after') assert.match(made[0]?.reference ?? '', /^hf-[0-9a-f]{32}$/)
       assert.equal(outcomeOf(await call('db', 'create_record', record)).state, state)
+    })
+
+    test(`Stripe: a customer whose connection ended ${dies} it was created turns out as ${state}; a list that fails says nothing`, async () => {
+      const email = `${dies}@customers.example`
+      const other = { name: 'Ada', email: `not-${email}`, idempotency_key: `other-customer-${dies}` }
+      assert.equal(outcomeOf(await call('stripe', 'create_customer', other)).state, 'succeeded')
+      breakNext('stripe', 'create_customer', dies)
+      stripeApi.refuseLists(1)
+      const customer = { name: 'Ada', email, idempotency_key: `customer-${dies}` }
+      const answer = await call('stripe', 'create_customer', customer)
+      assert.equal(outcomeOf(answer).state, state, textOf(answer))
+      const again = await call('stripe', 'create_customer', customer)
+      assert.equal(outcomeOf(again).state, state)
+      assert.equal(outcomeOf(again).attempts, 1)
+      assert.equal(stripeApi.customers().filter(each => each.email === email).length, dies === 'after' ? 1 : 0)
     })
   }
 

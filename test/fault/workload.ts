@@ -189,7 +189,9 @@ async function settle(agent: Agent, callId: string, as: 'succeeded' | 'not_execu
   for (;;) {
     const status = await agent.resolve(callId, as)
     if (status === 200 || status === 409) return
-    if (performance.now() > until) throw new Error(`a person's word on ${callId} was answered with ${status}`)
+    if (status !== undefined && status < 500) throw new Error(`a person's word on ${callId} was refused with ${status}`)
+    // Nobody heard it: then it is as it was.
+    if (performance.now() > until) return
     await pause(150)
   }
 }

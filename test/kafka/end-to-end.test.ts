@@ -10,10 +10,13 @@ import { protocolsSuite } from '../e2e/protocols-suite.ts'
 import { publicServersSuite } from '../e2e/public-servers-suite.ts'
 import { startKafkaNode } from '../helpers/kafka-node.ts'
 
+/** Within each its tests come one after the other, as in a file of its own. */
+const inTurn = { concurrency: 1 }
+
 describe('end to end over Kafka', { concurrency: 2 }, () => {
-  describe('a long write', () => longWriteSuite(startKafkaNode))
-  describe('protocols', () => protocolsSuite(startKafkaNode))
-  describe('public servers', () => publicServersSuite(startKafkaNode))
-  describe('bad input', () => badInputSuite(startKafkaNode))
-  describe('dropped connections', () => droppedConnectionsSuite(startKafkaNode, { drops: 10, together: 200 }))
+  describe('a long write', inTurn, () => longWriteSuite(startKafkaNode))
+  describe('protocols', inTurn, () => protocolsSuite(startKafkaNode))
+  describe('public servers', inTurn, () => publicServersSuite(startKafkaNode))
+  describe('bad input', inTurn, () => badInputSuite(startKafkaNode))
+  describe('dropped connections', inTurn, () => droppedConnectionsSuite(startKafkaNode, { drops: 10, together: 200 }))
 })

@@ -8,7 +8,13 @@ import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Logger } from 'pino'
 import { startBank } from '../../examples/bank/start.ts'
-import { lockDataFolder, readSecret, writePrivate } from '../../services/single/data-folder.ts'
+import {
+  lockDataFolder,
+  ownCheckpoints,
+  readSecret,
+  readSigning,
+  writePrivate,
+} from '../../services/single/data-folder.ts'
 import type { Single } from '../../services/single/start.ts'
 import type { Environment, Variables } from '../../shared/config/environment.ts'
 import { findConfig, loadConfig } from '../../shared/config/load.ts'
@@ -73,6 +79,8 @@ async function open({ environment, variables, log, logFile }: LocalClusterInput,
     HOLDFAST_DATA: dataDir,
     HOLDFAST_DEV_KEY: key,
     HOLDFAST_SECRET: environment.secret ?? readSecret(dataDir),
+    HOLDFAST_SIGNING_KEYS: (environment.signingKeys ?? readSigning(dataDir)).map(({ text }) => text).join(','),
+    HOLDFAST_CHECKPOINTS: environment.checkpoints ?? ownCheckpoints(dataDir),
     HOLDFAST_INTERNAL_TOKEN: environment.internalToken ?? randomBytes(24).toString('base64url'),
     HOLDFAST_BROKER_URLS: `http://127.0.0.1:${brokerPort}`,
     HOLDFAST_FRONT_PORT: String(frontPort),

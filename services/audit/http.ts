@@ -1,6 +1,7 @@
 /** What the audit service answers over HTTP: `/` speaks ClickHouse's interface, `/ping` needs no key. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Handler } from '../../shared/internal/listener.ts'
+import { type ExportDeps, serveExport } from './export/http.ts'
 import type { Log } from './log.ts'
 import { isRefusal, type Refusal, refusalToWire, refuse } from './sql/refusal.ts'
 import { readSqlRequest } from './sql/request.ts'
@@ -8,7 +9,7 @@ import { respondAnswer, respondError } from './sql/respond.ts'
 import { type Authenticate, authorize, type RunDeps, runSql } from './sql/run.ts'
 import { secretOf } from './sql/secret.ts'
 
-export type HttpDeps = RunDeps & { readonly authenticate: Authenticate; readonly log: Log }
+export type HttpDeps = RunDeps & ExportDeps & { readonly authenticate: Authenticate; readonly log: Log }
 
 export const sqlHandler =
   (deps: HttpDeps): Handler =>
@@ -28,6 +29,7 @@ export const sqlHandler =
 async function route(deps: HttpDeps, message: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(message.url ?? '/', 'http://history.invalid')
   if (url.pathname === '/ping') return plain(response, 200, 'Ok.\n')
+  if (url.pathname === '/export' && message.method === 'GET') return exported(deps, { message, response, url })
   if (url.pathname !== '/') return plain(response, 404, `There is no handle ${url.pathname}: send SQL to /.\n`)
   if (message.method !== 'GET' && message.method !== 'POST') return plain(response, 405, 'Send SQL with GET or POST.\n')
   return sql(deps, { message, response, url })
@@ -49,6 +51,15 @@ async function sql(
   const answer = await runSql(deps, reading.tenant, request)
   if ('http' in answer) return respondError(response, request.queryId, answer)
   return respondAnswer(response, request, answer)
+}
+
+async function exported(
+  deps: HttpDeps,
+  { message, response, url }: { message: IncomingMessage; response: ServerResponse; url: URL },
+): Promise<void> {
+  const reading = await authorize(deps.authenticate, secretOf(message, url))
+  if (isRefusal(reading)) return respondError(response, undefined, refusalToWire(reading))
+  return serveExport(deps, { tenant: reading.tenant, url, response })
 }
 
 function plain(response: ServerResponse, status: number, text: string): void {

@@ -22,12 +22,15 @@ export function startAuditReplica({ settings, log }: { settings: Settings; log: 
   const needs = [...storeNeeds, 'history']
   return startReplica({ host, port, remedy: 'set HOLDFAST_AUDIT_PORT to another one', needs, log }, async opening => {
     const { listener, closers } = opening
-    const { pool, opened, telemetry } = await openStores(opening, {
+    const { pool, opened, ids, telemetry } = await openStores(opening, {
       service: 'audit',
       settings,
       maxConnections: 4,
       log,
     })
+    const { signingKeys: keys, checkpoints: folder } = environment
+    if (keys === undefined)
+      log.warn('HOLDFAST_SIGNING_KEYS is not set: no checkpoints are made, and nothing can be proved')
     const audit = await listener.needs.until('history', () =>
       start({
         config: auditDefaults,
@@ -35,6 +38,7 @@ export function startAuditReplica({ settings, log }: { settings: Settings; log: 
         journal: opened.journal,
         clickhouse: clickhouseAt(environment),
         authenticate: createAuthenticator({ pool, devKey, agentSettings: agent => agentSettings(config, agent) }),
+        signing: keys && { db: pool, keys, maker: ids.ulid(), folder },
         log,
         telemetry: telemetry.audit(),
       }),

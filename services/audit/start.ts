@@ -8,6 +8,9 @@ import { silentAudit } from '../../shared/telemetry/silent.ts'
 import type { AuditConfig } from './config.ts'
 import { sqlHandler } from './http.ts'
 import type { Log } from './log.ts'
+import { type Checkpointer, type CheckpointerDeps, startCheckpointer } from './proofs/checkpointer.ts'
+import { createFolder } from './proofs/places/folder.ts'
+import { createTable } from './proofs/places/table.ts'
 import { historyOf } from './sink/history.ts'
 import { type Sink, startSink } from './sink/sink.ts'
 import { createGate } from './sql/gate.ts'
@@ -21,9 +24,16 @@ export type AuditInput = {
   /** Opened here and closed here. */
   readonly clickhouse: ClickhouseAt
   readonly authenticate: Authenticate
+  /** What the journal is signed with, and where that goes beside the history. Default: it is not. */
+  readonly signing?: Signing | undefined
   readonly log: Log
   /** Default: nobody watches. */
   readonly telemetry?: AuditTelemetry
+}
+
+export type Signing = Pick<CheckpointerDeps, 'db' | 'keys' | 'maker'> & {
+  /** The folder that checkpoints are published to. */
+  readonly folder: string | undefined
 }
 
 export type Audit = {
@@ -34,6 +44,8 @@ export type Audit = {
   /** The store, for those in the same process that read the history themselves. Closed by `stop`. */
   readonly clickhouse: Clickhouse
   readonly sink: Sink
+  /** Undefined where nothing is signed. */
+  readonly checkpointer: Checkpointer | undefined
   /** Writes what waits, answers what runs, closes. Safe to call twice. */
   stop(): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
@@ -54,10 +66,13 @@ export async function start(input: AuditInput): Promise<Audit> {
     closers.push(() => clickhouse.close())
     const sink = await startSink({ journal, history: telemetry.history(historyOf(clickhouse)), log }, config.sink)
     closers.push(() => sink.stop())
+    const checkpointer = input.signing && sign(input.signing, { journal, clickhouse, config, log })
+    closers.push(async () => checkpointer?.stop())
     telemetry.reads({
       failing: () => sink.failing() !== undefined,
       lag: () => sink.lag(),
       ping: () => clickhouse.ping(),
+      checkpoints: checkpointer,
     })
     const { needs } = listener
     needs.check('clickhouse', () => clickhouse.ping())
@@ -65,8 +80,10 @@ export async function start(input: AuditInput): Promise<Audit> {
       const failure = sink.failing()
       if (failure !== undefined) throw new Error(`it takes no rows: ${failure}`)
     })
+    needs.checkDegraded('checkpoints', async () => tellOf(checkpointer))
     const gate = createGate(config.queries)
-    listener.serve('/', sqlHandler({ clickhouse, gate, limits: config.limits, authenticate, log }))
+    const exports = createGate(config.exports)
+    listener.serve('/', sqlHandler({ clickhouse, gate, exports, limits: config.limits, authenticate, log }))
     serveMetrics(listener, telemetry.exposition)
     closers.push(async () => {
       listener.drain()
@@ -74,9 +91,40 @@ export async function start(input: AuditInput): Promise<Audit> {
     })
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= close())
-    return { url: listener.url, ready: () => needs.ready(), clickhouse, sink, stop, [Symbol.asyncDispose]: stop }
+    return {
+      url: listener.url,
+      ready: () => needs.ready(),
+      clickhouse,
+      sink,
+      checkpointer,
+      stop,
+      [Symbol.asyncDispose]: stop,
+    }
   } catch (error) {
     await close()
     throw error
   }
+}
+
+function sign(
+  { folder, ...signing }: Signing,
+  { journal, clickhouse, config, log }: Pick<AuditInput, 'journal' | 'config' | 'log'> & { clickhouse: Clickhouse },
+): Checkpointer {
+  const places = [createTable(clickhouse), ...(folder === undefined ? [] : [createFolder(folder)])]
+  if (folder === undefined)
+    log.warn('checkpoints go to the history alone: set HOLDFAST_CHECKPOINTS to a folder that belongs to somebody else')
+  return startCheckpointer({ ...signing, journal, places, log }, config.checkpoints)
+}
+
+/** Calls go on without checkpoints, so their absence is told and holds nothing up. */
+function tellOf(checkpointer: Checkpointer | undefined): void {
+  if (checkpointer === undefined) return
+  const failures = [
+    checkpointer.failing(),
+    ...checkpointer.publishers.map(({ place, failing }) => {
+      const reason = failing()
+      return reason && `${place.name}: ${reason}`
+    }),
+  ].filter(reason => reason !== undefined)
+  if (failures.length > 0) throw new Error(failures.join('; '))
 }

@@ -8,6 +8,8 @@ export type Shell = {
   readonly cwd: string
   readonly out: (text: string) => void
   readonly err: (text: string) => void
+  /** Resolves when standard output has room again; for what is too long to be held. Default: at once. */
+  readonly drained?: () => Promise<void>
   readonly stdin: AsyncIterable<Buffer | string>
   /** Which of the two a person looks at: only there is colour, and progress on one line. Default: neither. */
   readonly terminal?: { readonly out: boolean; readonly err: boolean }

@@ -7,6 +7,7 @@ import { audit } from './audit.ts'
 import { check } from './check.ts'
 import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
+import { exportEvents } from './export.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
 import { redact } from './redact.ts'
@@ -28,6 +29,7 @@ const commands: readonly Command[] = [
   keys,
   sql,
   ask,
+  exportEvents,
   replay,
   audit,
   crashTest,

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { holdfast } from './holdfast.ts'
 
 // A reader that has seen enough (`| head`) is no error.
@@ -9,6 +10,9 @@ process.exitCode = await holdfast(
     cwd: process.cwd(),
     out: text => void process.stdout.write(text),
     err: text => void process.stderr.write(text),
+    drained: async () => {
+      if (process.stdout.writableNeedDrain) await once(process.stdout, 'drain')
+    },
     stdin: process.stdin,
     terminal: { out: process.stdout.isTTY && !process.env.NO_COLOR, err: process.stderr.isTTY },
   },

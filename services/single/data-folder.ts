@@ -18,7 +18,9 @@ import {
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { readSigningKeys } from '../../shared/config/environment.ts'
 import { ConfigError } from '../../shared/errors.ts'
+import { createSigningKey, type SigningKey } from '../../shared/proof/note.ts'
 
 /** @throws ConfigError when it cannot be made or written to */
 export function makeDataFolder(dataDir: string): void {
@@ -107,6 +109,29 @@ export function readSecret(dataDir: string): string {
   const path = join(dataDir, 'secret')
   if (!existsSync(path) || readFileSync(path, 'utf8').trim() === '') writeWhole(path, randomBytes(32).toString('hex'))
   return firstOf(readSecrets(path))
+}
+
+/** Better than nothing: whoever can change the stores here can change these files as well. */
+export function ownCheckpoints(dataDir: string): string {
+  const folder = join(dataDir, 'checkpoints')
+  mkdirSync(folder, { recursive: true })
+  return folder
+}
+
+/**
+ * What checkpoints are signed with, the newest first; made at the first start. Lost, a new log begins: what was signed can
+ * still be checked with its public key, which stands in `signing.pub`.
+ * @throws ConfigError when the file holds something else
+ */
+export function readSigning(dataDir: string): readonly [SigningKey, ...SigningKey[]] {
+  const path = join(dataDir, 'signing.keys')
+  if (!existsSync(path) || readSecrets(path).length === 0)
+    writeWhole(path, `${createSigningKey(`holdfast.local/${randomBytes(6).toString('hex')}`).text}\n`)
+  const keys = readSigningKeys(readSecrets(path))
+  if (keys === undefined)
+    throw new ConfigError([`${path} does not hold signing keys of one log, one a line: restore it from a copy`])
+  writeWhole(join(dataDir, 'signing.pub'), keys.map(({ verifier }) => `${verifier.text}\n`).join(''))
+  return keys
 }
 
 /** Secrets that were in use before, on the lines below the first: what was sealed with them can still be read. */

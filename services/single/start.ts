@@ -32,7 +32,14 @@ import { brokerSettings } from '../broker/settings.ts'
 import { startBroker } from '../broker/start.ts'
 import { startTrimming } from '../broker/trimming.ts'
 import { startFront } from '../front/start.ts'
-import { lockDataFolder, readOlderSecrets, readSecret, writePrivate } from './data-folder.ts'
+import {
+  lockDataFolder,
+  ownCheckpoints,
+  readOlderSecrets,
+  readSecret,
+  readSigning,
+  writePrivate,
+} from './data-folder.ts'
 
 export type SingleInput = { readonly environment: Environment; readonly variables: Variables; readonly log: Logger }
 
@@ -142,11 +149,18 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   closers.add(() => broker.stop())
 
   const audit = await startAudit({
-    config: auditDefaults,
+    // Nobody else makes checkpoints, so there is nobody to wait for.
+    config: { ...auditDefaults, checkpoints: { ...auditDefaults.checkpoints, lateMs: 0 } },
     listener: auditListener,
     journal,
     clickhouse: clickhouseAt({ ...environment, dataDir }),
     authenticate,
+    signing: {
+      db: pool,
+      keys: environment.signingKeys ?? readSigning(dataDir),
+      maker: ids.ulid(),
+      folder: environment.checkpoints ?? ownCheckpoints(dataDir),
+    },
     log,
     telemetry: telemetry.audit(),
   })

@@ -6,7 +6,8 @@
  * nothing else, for the whole process: users cannot differ per connection in one engine. Readers are narrowed further,
  * see `reader.ts`. A configuration file is always given, so a stray `config.xml` in the working directory is not read.
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Session } from 'chdb'
 import { ConfigError } from '../errors.ts'
@@ -17,6 +18,8 @@ export type ChdbEngine = {
   readonly path: string
   /** Another connection to the running engine: its own settings, in parallel to the others. About 1 ms. */
   session(): Session
+  /** A path for a file that lives as long as one answer; leftovers go at the next start. */
+  readonly temporaryFile: () => string
   /** Ends the engine, after every query under way; the folder is free afterwards. */
   close(): Promise<void>
 }
@@ -61,6 +64,7 @@ export async function openChdb(folder: string, rights: Rights): Promise<ChdbEngi
   return {
     path,
     session: () => new Session(path),
+    temporaryFile: () => join(resolve(folder), `${temporaryPrefix}${randomUUID()}`),
     close: async () => {
       await drainPending()
       anchor.close()
@@ -95,8 +99,12 @@ function openSession(open: () => Session, folder: string): Session {
   }
 }
 
+const temporaryPrefix = 'answer-'
+
 async function writeConfiguration(folder: string, rights: Rights): Promise<string> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
+  for (const name of await readdir(folder))
+    if (name.startsWith(temporaryPrefix)) await rm(join(folder, name), { force: true })
   const users = join(folder, `users-${rights}.xml`)
   const configuration = join(folder, `config-${rights}.xml`)
   await writeFile(users, usersXml(rights))

@@ -75,6 +75,7 @@ export const eventColumns = [
   'journal_offset',
   'journal_time',
   'data',
+  'original',
 ] as const
 export type EventColumn = (typeof eventColumns)[number]
 

@@ -5,6 +5,8 @@
  * the query. That does not make every statement harmless (`INTO OUTFILE` and `file()` work under it): who runs a
  * statement here has judged it first, see `services/audit/sql/guard.ts`.
  */
+import { createReadStream } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import type { Session } from 'chdb'
 import { InvariantError, UnavailableError } from '../errors.ts'
 import { type ChdbEngine, everyTenant, tenantTables } from './chdb.ts'
@@ -41,6 +43,12 @@ export type Reader = {
    * @throws UnavailableError when the server cannot be reached
    */
   run(sql: string, format: string): Promise<ReadResult>
+  /**
+   * The same for an answer of any size: it is read as it is taken, a block at a time. The limits of the answer's size
+   * must be off. `Parquet` is one file, which the embedded engine makes whole on disk before its first byte comes.
+   * @throws as `run`, also in the middle of an answer
+   */
+  stream(sql: string, format: string): AsyncIterable<Uint8Array>
   close(): void
 }
 
@@ -78,7 +86,31 @@ export async function openChdbReader(engine: ChdbEngine, options: ReaderOptions)
     session.close()
     throw error
   }
-  return { run: (sql, format) => runOnChdb(session, sql, format), close: () => session.close() }
+  return {
+    run: (sql, format) => runOnChdb(session, sql, format),
+    stream: (sql, format) =>
+      format === 'Parquet' ? streamFile(engine, session, { sql, format }) : streamOnChdb(session, sql, format),
+    close: () => session.close(),
+  }
+}
+
+async function* streamOnChdb(session: Session, sql: string, format: string): AsyncGenerator<Uint8Array> {
+  for await (const chunk of session.queryStream(sql, { format })) yield chunk.raw()
+}
+
+/** Chunks of the engine's stream are files of their own in this format, so the engine writes one beside its data. */
+async function* streamFile(
+  { temporaryFile }: ChdbEngine,
+  session: Session,
+  { sql, format }: { sql: string; format: string },
+): AsyncGenerator<Uint8Array> {
+  const path = temporaryFile()
+  try {
+    await session.queryAsync(`${sql} INTO OUTFILE ${literal(path)} FORMAT ${format}`)
+    yield* createReadStream(path) as AsyncIterable<Uint8Array>
+  } finally {
+    await rm(path, { force: true })
+  }
 }
 
 async function runOnChdb(session: Session, sql: string, format: string): Promise<ReadResult> {
@@ -118,6 +150,7 @@ export async function openServerReader(serverUrl: string, options: ReaderOptions
   const aborts = new AbortController()
   return {
     run: (sql, format) => runOnServer({ url, headers, signal: aborts.signal }, sql, format),
+    stream: (sql, format) => streamOnServer({ url, headers, signal: aborts.signal }, sql, format),
     close: () => aborts.abort(),
   }
 }
@@ -126,17 +159,26 @@ const credentials = (url: URL) => `${decodeURIComponent(url.username || 'default
 
 type ServerRequest = { readonly url: URL; readonly headers: Record<string, string>; readonly signal: AbortSignal }
 
+async function send({ url, headers, signal }: ServerRequest, sql: string): Promise<Response> {
+  return fetch(url, { method: 'POST', body: sql, headers, signal }).catch((error: unknown) => {
+    throw new UnavailableError('clickhouse', 'ClickHouse does not answer.', { cause: error })
+  })
+}
+
+/** An error in the middle ends the connection before the last chunk, so a short answer is never taken for a whole one. */
+async function* streamOnServer(request: ServerRequest, sql: string, format: string): AsyncGenerator<Uint8Array> {
+  const url = new URL(request.url)
+  url.searchParams.set('default_format', format)
+  url.searchParams.delete('wait_end_of_query')
+  const response = await send({ ...request, url }, sql)
+  if (!response.ok) throw new Error(await response.text())
+  if (response.body) yield* response.body as AsyncIterable<Uint8Array>
+}
+
 async function runOnServer(request: ServerRequest, sql: string, format: string): Promise<ReadResult> {
   const url = new URL(request.url)
   url.searchParams.set('default_format', format)
-  const response = await fetch(url, {
-    method: 'POST',
-    body: sql,
-    headers: request.headers,
-    signal: request.signal,
-  }).catch((error: unknown) => {
-    throw new UnavailableError('clickhouse', 'ClickHouse does not answer.', { cause: error })
-  })
+  const response = await send({ ...request, url }, sql)
   const bytes = new Uint8Array(await response.arrayBuffer())
   if (!response.ok) throw new Error(new TextDecoder().decode(bytes))
   const summary = JSON.parse(response.headers.get('x-clickhouse-summary') ?? '{}') as Record<string, string>

@@ -1,6 +1,7 @@
 /** The environment variables: where things are, and secrets. Everything else stands in `holdfast.yaml`. */
 import { isIP } from 'node:net'
 import { ConfigError } from '../errors.ts'
+import { readSigningKey, type SigningKey } from '../proof/note.ts'
 
 export type Variables = Readonly<Record<string, string | undefined>>
 
@@ -36,6 +37,10 @@ export type Environment = {
   /** ClickHouse as its reading and its migrating user, where these are others than the inserting one. */
   readonly clickhouseReaderUrl: string | undefined
   readonly clickhouseMigrationUrl: string | undefined
+  /** What checkpoints are signed with, the newest first: all sign. */
+  readonly signingKeys: readonly [SigningKey, ...SigningKey[]] | undefined
+  /** The folder that checkpoints are published to, beside the history. */
+  readonly checkpoints: string | undefined
 }
 
 export type KafkaAccess = {
@@ -180,6 +185,18 @@ export const variables: readonly Variable[] = [
     default: undefined,
     description: 'The same ClickHouse as a user that may create tables, for migrations. Default: `CLICKHOUSE_URL`.',
   },
+  {
+    name: 'HOLDFAST_SIGNING_KEYS',
+    default: undefined,
+    description:
+      'What audit signs checkpoints with (docs/proofs.md), as `holdfast signing-key create` makes it; during a change of keys several, separated by commas, the newest first. Without it a cluster makes no checkpoints; a single node makes a key and keeps it in `signing.keys` in the data folder.',
+  },
+  {
+    name: 'HOLDFAST_CHECKPOINTS',
+    default: undefined,
+    description:
+      'A folder for checkpoints that should belong to somebody else than the stores do. It must exist. Default: on a single node `checkpoints` in the data folder, in a cluster none.',
+  },
 ]
 
 type Report = (name: string, what: string) => undefined
@@ -219,6 +236,8 @@ export function inspectEnvironment(env: Variables): { environment: Environment; 
     clickhouseUrl: urlOf(env, 'CLICKHOUSE_URL', ['http:', 'https:'], report),
     clickhouseReaderUrl: urlOf(env, 'CLICKHOUSE_READER_URL', ['http:', 'https:'], report),
     clickhouseMigrationUrl: urlOf(env, 'CLICKHOUSE_MIGRATION_URL', ['http:', 'https:'], report),
+    signingKeys: signingKeysOf(env, report),
+    checkpoints: env.HOLDFAST_CHECKPOINTS || undefined,
   }
   return { environment, problems }
 }
@@ -271,6 +290,21 @@ function isBaseUrl(text: string): boolean {
   if (!/^https?:\/\//.test(text) || !URL.canParse(text)) return false
   const { pathname, search, hash, username } = new URL(text)
   return pathname === '/' && search === '' && hash === '' && username === ''
+}
+
+function signingKeysOf(env: Variables, report: Report): Environment['signingKeys'] {
+  const text = env.HOLDFAST_SIGNING_KEYS
+  if (!text) return undefined
+  const keys = readSigningKeys(text.split(','))
+  return keys ?? report('HOLDFAST_SIGNING_KEYS', 'is not a signing key (make one with holdfast signing-key create)')
+}
+
+/** @returns undefined unless all are signing keys of one log */
+export function readSigningKeys(texts: readonly string[]): Environment['signingKeys'] {
+  const keys = texts.flatMap(text => readSigningKey(text.trim()) ?? [])
+  const [first, ...rest] = keys
+  const isOneLog = keys.every(({ verifier }) => verifier.name === first?.verifier.name)
+  return first !== undefined && keys.length === texts.length && isOneLog ? [first, ...rest] : undefined
 }
 
 function drainOf(env: Variables, report: Report): number | undefined {

@@ -73,6 +73,9 @@ export const crashPoints = {
   'sink.rejected.recorded': { between: 'a record that is no event is on record; the history has no row in its place' },
   'sink.inserted': { between: 'rows are in the history; their offsets are not committed' },
   'sink.committed': { between: 'rows are in the history and their offsets committed' },
+  'checkpoint.signed': { between: 'a checkpoint is signed; it is on record nowhere' },
+  'checkpoint.entered': { between: 'a checkpoint is on record; no place has it' },
+  'checkpoint.published': { between: 'a place has a checkpoint; the process does not know it' },
 } as const satisfies Record<string, Place>
 
 export type CrashPoint = keyof typeof crashPoints

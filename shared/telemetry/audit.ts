@@ -14,6 +14,17 @@ export type AuditReads = {
   readonly lag: () => Promise<readonly PartitionLag[]>
   /** Rejects while the history does not answer. */
   readonly ping: () => Promise<unknown>
+  /** Undefined where none are made. */
+  readonly checkpoints?: CheckpointReads | undefined
+}
+
+export type CheckpointReads = {
+  readonly failing: () => string | undefined
+  readonly newestAt: () => number | undefined
+  readonly publishers: ReadonlyArray<{
+    readonly place: { readonly label: string }
+    readonly failing: () => string | undefined
+  }>
 }
 
 export type AuditTelemetry = {
@@ -59,10 +70,11 @@ export function createAuditTelemetry({ metrics, tracing, exposition, now }: Deps
         }
       },
     }),
-    reads({ failing, lag, ping }) {
+    reads({ failing, lag, ping, checkpoints }) {
       const lagging = createProbe(lag, { now })
       const answering = createProbe(() => ping().then(() => true), { now })
       metrics.onScrape(async () => {
+        if (checkpoints) setCheckpoints(metrics, checkpoints)
         metrics.set('holdfast_sink_failing', {}, failing() ? 1 : 0)
         const [lags, isUp] = await Promise.all([lagging(), answering()])
         setLag(metrics, service, group, lags)
@@ -71,4 +83,12 @@ export function createAuditTelemetry({ metrics, tracing, exposition, now }: Deps
     },
     exposition,
   }
+}
+
+function setCheckpoints(metrics: Metrics, { failing, newestAt, publishers }: CheckpointReads): void {
+  const at = newestAt()
+  if (at !== undefined) metrics.set('holdfast_checkpoint_age_seconds', {}, Math.max(0, (Date.now() - at) / 1000))
+  metrics.set('holdfast_checkpoint_failing', {}, failing() === undefined ? 0 : 1)
+  for (const { place, failing: lacks } of publishers)
+    metrics.set('holdfast_checkpoint_place_failing', { place: place.label }, lacks() === undefined ? 0 : 1)
 }

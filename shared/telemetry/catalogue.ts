@@ -177,6 +177,17 @@ export const catalogue = {
     buckets: stepBuckets,
   },
   holdfast_sink_failing: { kind: 'gauge', help: '1 while the history takes no rows', labels: [] },
+  holdfast_checkpoint_age_seconds: {
+    kind: 'gauge',
+    help: 'Age of the newest signed checkpoint, by whichever process made it; absent where none are made',
+    labels: [],
+  },
+  holdfast_checkpoint_failing: { kind: 'gauge', help: '1 while this process could make no checkpoint', labels: [] },
+  holdfast_checkpoint_place_failing: {
+    kind: 'gauge',
+    help: '1 while a place does not take the checkpoints it lacks',
+    labels: ['place'],
+  },
 } as const satisfies Record<string, MetricDefinition>
 
 export type MetricName = keyof typeof catalogue

@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { Client as ModernClient, StreamableHTTPClientTransport as ModernTransport } from '@modelcontextprotocol/client'
 import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as LegacyTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
+import { createSigningKey } from '../../shared/proof/note.ts'
 import { type OpenStores, postgresStores } from './cluster-stores.ts'
 import { eventually } from './node.ts'
 
@@ -93,6 +94,8 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-cluster-'))
   chmodSync(folder, 0o755)
   const config = join(folder, 'holdfast.yaml')
+  const checkpoints = join(folder, 'checkpoints')
+  mkdirSync(checkpoints)
   writeFileSync(config, yaml)
   const closers: Array<() => Promise<unknown>> = []
   const members: Member[] = []
@@ -107,6 +110,8 @@ export async function startCluster(input: ClusterInput): Promise<Cluster> {
       HOLDFAST_CONFIG: config,
       HOLDFAST_DEV_KEY: key,
       HOLDFAST_SECRET: 'a-secret-that-every-process-of-the-cluster-has',
+      HOLDFAST_SIGNING_KEYS: createSigningKey('test.example/cluster').text,
+      HOLDFAST_CHECKPOINTS: checkpoints,
       HOLDFAST_INTERNAL_TOKEN: 'a-token-that-every-process-has',
       HOLDFAST_BROKER_URLS: brokerPorts.map(port => `http://127.0.0.1:${port}`).join(','),
       ...env,

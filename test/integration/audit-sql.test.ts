@@ -68,6 +68,7 @@ async function endpoint(t: test.TestContext, { clickhouse, folder }: Endpoint): 
     sqlHandler({
       clickhouse,
       gate: createGate({ running: 1, waiting: 1 }),
+      exports: createGate(auditDefaults.exports),
       limits: { ...auditDefaults.limits, seconds: 2, resultRows: 1_000, resultBytes: 1_000_000 },
       authenticate: async secret => keys.get(secret),
       log: silent,
@@ -338,7 +339,7 @@ async function endpoint(t: test.TestContext, { clickhouse, folder }: Endpoint): 
       ['SELECT timeZone()', /^UTC\n$/],
       ['SELECT version()', /^\d+\./],
       ['SHOW DATABASES', /holdfast/],
-      ['SHOW TABLES FROM "holdfast"', /^attempts\ncalls\nevents\n/],
+      ['SHOW TABLES FROM "holdfast"', /^attempts\ncalls\ncheckpoints\nevents\n/],
       ['DESC TABLE "holdfast"."calls"', /^call_id\tString/],
       ["SELECT name, type FROM system.columns WHERE database = 'holdfast' AND table = 'events'", /agent/],
       ["SELECT name FROM system.tables WHERE database = 'holdfast'", /operations/],

@@ -204,6 +204,7 @@ test('the questions of docs/queries.md', async t => {
     sqlHandler({
       clickhouse,
       gate: createGate(auditDefaults.queries),
+      exports: createGate(auditDefaults.exports),
       limits: auditDefaults.limits,
       authenticate: async secret =>
         secret === 'k' ? { agent: 'auditor', tenant: 'acme', readHistory: true } : undefined,

@@ -31,6 +31,7 @@ test('every command explains itself', async () => {
     'keys',
     'sql',
     'ask',
+    'export',
     'replay',
     'audit',
     'crash-test',

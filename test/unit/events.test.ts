@@ -21,7 +21,7 @@ function valuesOf(record: Omit<JournalRecord, 'partition' | 'offset' | 'time'>) 
 }
 
 test('every column of the history is a field that is documented, and every field with a column has one', () => {
-  const placed = ['journal_topic', 'journal_partition', 'journal_offset', 'journal_time', 'data']
+  const placed = ['journal_topic', 'journal_partition', 'journal_offset', 'journal_time', 'data', 'original']
   const named = all.flatMap(([, { column }]) => column ?? [])
   assert.deepEqual([...named, ...placed].toSorted(), [...eventColumns].toSorted())
 })

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import { wireType } from '../../../shared/events/event.ts'
 import type { JournalRecord, NewRecord } from '../../../shared/journal/port.ts'
+import { hashText } from '../../../shared/proof/hash.ts'
+import { leafOf } from '../../../shared/proof/leaf.ts'
 import { topics } from '../../../shared/journal/topics.ts'
 import type { Rejection } from './row.ts'
 
@@ -11,6 +13,7 @@ export function rejectionOf(record: JournalRecord, reason: string): Rejection {
     reason,
     commitment: `sha256:${createHash('sha256').update(record.value).digest('hex')}`,
     bytes: Buffer.byteLength(record.value),
+    leaf: hashText(leafOf(record)),
   }
 }
 

@@ -1,5 +1,4 @@
 /** A record of `holdfast.events` as a row of the history. Pure; strict: what is not an event as written is rejected. */
-import canonicalize from 'canonicalize'
 import {
   columnIndex,
   type EventColumn,
@@ -10,14 +9,15 @@ import {
 import { type FieldKind, fields } from '../../../shared/events/fields.ts'
 import { readWireType, upcast } from '../../../shared/events/upcast.ts'
 import type { JournalRecord } from '../../../shared/journal/port.ts'
+import { canonicalJson } from '../../../shared/json/canonical.ts'
 
 /** `reason` is our own words only: it goes where the raw record must not. */
 export type Parsed = { readonly row: EventRow } | { readonly rejected: string }
 
-type Kind = Exclude<FieldKind, 'json'>
+export type Kind = Exclude<FieldKind, 'json'>
 
 /** Members of an event's JSON that have a column. Everything else goes to `data`. */
-const columns: ReadonlyMap<string, readonly [EventColumn, Kind, number]> = new Map(
+export const eventFields: ReadonlyMap<string, readonly [EventColumn, Kind, number]> = new Map(
   Object.entries(fields).flatMap(([name, { column, kind, attribute }]) =>
     column === undefined || attribute !== undefined || kind === 'json'
       ? []
@@ -75,7 +75,7 @@ export function parseEvent(record: JournalRecord): Parsed {
   let rest: Record<string, unknown> | undefined
   for (const name of Object.keys(event)) {
     const value = event[name]
-    const field = columns.get(name)
+    const field = eventFields.get(name)
     if (!field) {
       rest ??= {}
       rest[name] = value
@@ -101,7 +101,7 @@ export function parseEvent(record: JournalRecord): Parsed {
   row[at.version] = version
   row[at.source] = wellFormed(headers['ce_source'] ?? '')
   if (!placeProducer(row, headers)) return { rejected: 'ce_sequence or ce_settled is not a whole number' }
-  row[at.data] = rest ? canonical(rest) : '{}'
+  row[at.data] = rest ? canonicalJson(rest) : '{}'
   // The views group by it, so that a question about one call reads that call alone.
   if (row[at.callId] === '' && type.startsWith('call.')) row[at.callId] = stream
   place(row, record)
@@ -120,7 +120,7 @@ function placeProducer(row: EventValue[], headers: JournalRecord['headers']): bo
 }
 
 /** The row that stands in the place of a record that is not an event: a reference, a reason and a commitment. */
-export function rejectedRow(record: JournalRecord, { stream, reason, commitment, bytes }: Rejection): EventRow {
+export function rejectedRow(record: JournalRecord, { stream, reason, commitment, bytes, leaf }: Rejection): EventRow {
   const row = absentRow.slice()
   row[at.eventId] = `${stream}:1`
   row[at.stream] = stream
@@ -131,7 +131,7 @@ export function rejectedRow(record: JournalRecord, { stream, reason, commitment,
   row[at.clock] = 'journal'
   row[at.source] = 'holdfast/audit'
   row[at.reason] = reason
-  row[at.data] = canonical({ bytes, commitment })
+  row[at.data] = canonicalJson({ bytes, commitment, leaf })
   place(row, record)
   return row
 }
@@ -143,8 +143,6 @@ function place(row: EventValue[], { topic, partition, offset, time }: JournalRec
   row[at.journalTime] = columnTime(time)
 }
 
-const canonical = (value: object): string => canonicalize(value) ?? '{}'
-
 export type Rejection = {
   /** topic/partition/offset of the record: the same however often it is met. */
   readonly stream: string
@@ -152,6 +150,8 @@ export type Rejection = {
   /** sha256:hex of the value's UTF-8 bytes. */
   readonly commitment: string
   readonly bytes: number
+  /** Its leaf in the tree of its partition, base64: the row cannot give back what it must not hold. */
+  readonly leaf: string
 }
 
 /** Half a surrogate pair can stand in JSON and nowhere else: ClickHouse refuses the whole insert for it. */

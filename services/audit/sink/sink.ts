@@ -26,6 +26,7 @@ import { createChanges } from './changes.ts'
 import { createFence, type FenceTimes } from './fence.ts'
 import type { History } from './history.ts'
 import { type Certainty, missingOf } from './missing.ts'
+import { keepOriginal } from './original.ts'
 import { rejectedRecord, rejectionOf } from './rejected.ts'
 import { parseEvent, rejectedRow } from './row.ts'
 
@@ -212,7 +213,7 @@ async function write(
     if (index % 500 === 499) await setImmediate()
     const parsed = parseEvent(record)
     if ('row' in parsed) {
-      rows.push(parsed.row)
+      rows.push(keepOriginal(parsed.row, record))
       continue
     }
     const rejection = rejectionOf(record, parsed.rejected)

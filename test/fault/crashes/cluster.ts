@@ -33,8 +33,10 @@ export async function killOneOfTwo({ hits }: { hits: readonly number[] }): Promi
   return { runs: kills.length, lost: 0, violations }
 }
 
+const isOfAudit = (name: CrashPoint) => name.startsWith('sink.') || name.startsWith('checkpoint.')
+
 const victimOf = ({ fronts, brokers, audits }: Cluster, name: CrashPoint): Member => {
-  const members = name.startsWith('front.') ? fronts : name.startsWith('sink.') ? audits : brokers
+  const members = name.startsWith('front.') ? fronts : isOfAudit(name) ? audits : brokers
   return members[0] as Member
 }
 
@@ -42,6 +44,8 @@ const victimOf = ({ fronts, brokers, audits }: Cluster, name: CrashPoint): Membe
 async function killAt({ cluster, env }: ClusterStage, name: CrashPoint, hit: number): Promise<string | undefined> {
   const victim = victimOf(cluster, name)
   await victim.kill()
+  // Checkpoints are made by one, and the others wait while it does.
+  if (name.startsWith('checkpoint.')) for (const each of cluster.audits) await each.kill()
   victim.start({ HOLDFAST_CRASH_POINT: `${name}:${hit}` })
   const isReady = await victim.ready().then(
     () => true,

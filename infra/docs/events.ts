@@ -27,7 +27,7 @@ the journal is tables in PostgreSQL: attributes are headers, the value is the JS
 | \`ce_source\` | \`holdfast/<service>\` |
 | \`ce_time\` | when it happened |
 | \`ce_producer\`, \`ce_sequence\` | the process, by a new id at every start, and its event's number from 1; extension attributes |
-| \`ce_settled\`, \`ce_void\` | on some events: which of the numbers before are accounted for |
+| \`ce_settled\`, \`ce_void\` | on some events: which of the numbers before are accounted for; see [Gaps](#gaps) |
 
 Delivery is at least once: an event can be published twice, under the same id. Whoever reads counts ids. Times are text, ISO 8601 in UTC with milliseconds. Absent means not applicable or
 not known, never a default. The first event of a stream, and every event that is alone, says who, what and under which
@@ -67,7 +67,8 @@ of a version that a release does not know is not guessed at: it is told as \`rec
 | from | to | steps |
 | --- | --- | --- |
 ${Object.keys(steps).map(stepRow).join('\n')}
-`
+
+${gaps}`
 }
 
 const typeRow = ([name, { version, stream, means, ocsf }]: [string, EventType]): string =>
@@ -104,3 +105,21 @@ const stepRow = (step: string): string => {
   const [type, from] = step.split(' ')
   return `| \`${type}\` ${from} | ${Number(from) + 1} | \`steps['${step}']\` |`
 }
+
+const gaps = `## Gaps
+
+Three numberings show that something is missing, each from another place:
+
+- **\`sequence\`** counts the events of a stream: a step of a write that is missing between two others.
+- **\`journal_offset\`** counts the records of a partition: a row that the history should have. \`holdfast audit\` compares.
+- **\`ce_sequence\`** counts the events of a process before they reach the journal: an event that was made and never arrived.
+
+A process gives each event the next number when it is written down, and that may be a step that does not take place: a claim
+that another one won. Such numbers are told by a later event of the same process, in \`ce_void\`; a number with a \`?\` behind it is
+one whose commit was never confirmed either way. \`ce_settled\` says up to which number the process knew what became of each. So
+a number at or below a producer's highest \`producer_settled\` that is neither in the history nor told void was **lost before the
+journal**; a missing number above it was under way when the process ended, and the operation it belonged to says what became of
+it. \`holdfast audit\` tells the former as a violation of I8, and so does the view \`holdfast.gaps\` for whoever may see every tenant.
+Not numbered: what the command line writes, what completes a database after a failover, and rows of \`record.rejected\`, which stand
+at the place of the record they tell of.
+`

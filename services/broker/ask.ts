@@ -7,6 +7,7 @@ import { scopeHash } from '../../shared/call/fingerprint.ts'
 import { crashPoint } from '../../shared/process/crash-point.ts'
 import type { Broker } from './deps.ts'
 import { queriedRecord } from './events.ts'
+import { numbered } from './numbered.ts'
 import { patiently } from './patience.ts'
 import { fenceKey } from './sql/fence.ts'
 import { readByScope } from './sql/outcomes.ts'
@@ -18,8 +19,9 @@ export async function answerAsk(broker: Broker, command: AskCommand, signal: Abo
   const event = queriedRecord(broker.events, { callId, tenant, keyspace, server, key, caller, at: broker.clock.now() })
   crashPoint('broker.ask.before')
   const found = await patiently({ log: broker.log, signal, doing: 'answering a question' }, async () => {
-    if (await fenceKey(broker.db, { callId, scope, tenant, keyspace, server, key, agent: caller.agent, event }))
-      return undefined
+    const fence = { callId, scope, tenant, keyspace, server, key, agent: caller.agent, event }
+    const isFenced = await numbered(broker.numbering, { event, isDone: done => done }, () => fenceKey(broker.db, fence))
+    if (isFenced) return undefined
     const row = await readByScope(broker.db, scope)
     const record = row && recordOf(row)
     // The operation was there a moment ago and rows are never deleted: only a doubtful read gets here. Ask again.

@@ -12,6 +12,7 @@ import { transitionRecord } from './events.ts'
 import { type Held, letGo, recordOfHeld } from './held.ts'
 import { isKept, keep } from './kept.ts'
 import type { Slot } from './lanes.ts'
+import { numbered } from './numbered.ts'
 import { startReady } from './queue.ts'
 import type { Claim } from './sql/claim.ts'
 import { claimFenced } from './sql/fence.ts'
@@ -78,7 +79,9 @@ const send = async (
   fence: OperationRow | undefined,
 ): Promise<Claimed> => {
   if (fence === undefined) return broker.claims.add(claim)
-  const won = await claimFenced(broker.db, broker.owner.id(), claim, receivedAt)
+  const won = await numbered(broker.numbering, { event: claim.event, isDone: isWon => isWon }, () =>
+    claimFenced(broker.db, broker.owner.id(), claim, receivedAt),
+  )
   crashPoint('broker.claim_fenced.committed')
   return { won }
 }

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { Batcher } from '../../shared/batch/batcher.ts'
 import type { Caller } from '../../shared/call/command.ts'
+import type { Numbering } from '../../shared/events/numbering.ts'
 import type { Keying } from '../../shared/call/keyed.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import type { Journal } from '../../shared/journal/port.ts'
@@ -85,6 +86,7 @@ export type Broker = {
   readonly lanes: Lanes
   readonly waiting: Waiting
   readonly events: EventContext
+  readonly numbering: Numbering
   readonly seal: Seal
   readonly telemetry: BrokerTelemetry
   /** Operations this process may act on, by id. */

@@ -11,6 +11,7 @@ import { lateRecord } from './events.ts'
 import { type Held, letGo, recordOfHeld } from './held.ts'
 import { keep } from './kept.ts'
 import { move } from './move.ts'
+import { numbered } from './numbered.ts'
 import { tellFromRecord } from './outcomes.ts'
 import { patiently } from './patience.ts'
 import { rememberEvents } from './sql/events.ts'
@@ -174,7 +175,7 @@ async function keepEvidence(
     at: broker.clock.now(),
   })
   await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a late answer' }, () =>
-    rememberEvents(broker.db, [event]),
+    numbered(broker.numbering, { event }, () => rememberEvents(broker.db, [event])),
   )
   crashPoint('broker.evidence.committed')
 }

@@ -50,7 +50,7 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
   return startReplica({ host, port, remedy: 'set HOLDFAST_BROKER_PORT to another one', needs, log }, async opening => {
     const { listener, closers } = opening
     const stores = await openStores(opening, { service: 'broker', settings, maxConnections: 16, log })
-    const { pool, kept, clock, ids, opened } = stores
+    const { pool, kept, clock, ids, numbering, opened } = stores
 
     const telemetry = stores.telemetry.broker()
     serveMetrics(listener, telemetry.exposition)
@@ -92,6 +92,7 @@ export function startBrokerReplica({ settings, log }: { settings: Settings; log:
           ids,
           log,
           events: { secret, maxArgumentsBytes, redactionOf: scopeRedaction(config) },
+          numbering,
           olderSecrets,
           reply: replies.reply,
           telemetry,

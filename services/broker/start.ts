@@ -10,6 +10,9 @@ import { silentBroker } from '../../shared/telemetry/silent.ts'
 import { claimBatch } from './claim-batch.ts'
 import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
+import { createNumbering, type Numbering } from '../../shared/events/numbering.ts'
+import { numberedJournal } from '../../shared/journal/numbered.ts'
+import { numberedBatch } from './numbered.ts'
 import { createCommits } from './commits.ts'
 import { handleDelivery } from './intake.ts'
 import { inHalves } from './halves.ts'
@@ -61,6 +64,8 @@ export type BrokerDeps = {
   readonly log: Logger
   readonly events: EventContext
   readonly reply: ReplyPort
+  /** Of this process, where it has one for all its services. Default: of this broker alone. */
+  readonly numbering?: Numbering
   /** Secrets that were in use before: what was sealed with them can still be read. */
   readonly olderSecrets?: readonly string[]
   /** Default: nobody watches. */
@@ -88,7 +93,8 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   const { recoverMs = 250, recoverLeaseMs = 60_000 } = options
   const { windowMs = 15 * minute } = options
   const { db, log, telemetry = silentBroker } = deps
-  const journal = telemetry.journal(deps.journal)
+  const numbering = deps.numbering ?? createNumbering(deps.ids.ulid())
+  const journal = telemetry.journal(numberedJournal(deps.journal, numbering))
   const closers: Array<() => Promise<void>> = []
   const stopping = new AbortController()
   const monotonic = () => performance.now()
@@ -107,6 +113,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     journal,
     upstreams: telemetry.upstreams(deps.upstreams),
     telemetry,
+    numbering,
     owner,
     monotonic,
     lanes: createLanes(deps.settings.lane),
@@ -116,15 +123,27 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     handling: new Set(),
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(
-      telemetry.batch('claim', claims => inHalves(claims, half => claimBatch(db, owner.id(), half))),
+      numberedBatch(
+        numbering,
+        { eventsOf: claim => [claim.event], isDone: ({ won }) => won },
+        telemetry.batch('claim', claims => inHalves(claims, half => claimBatch(db, owner.id(), half))),
+      ),
       batches,
     ),
     advances: createBatcher(
-      telemetry.batch('advance', advances => inHalves(advances, half => advanceOperations(db, half))),
+      numberedBatch(
+        numbering,
+        { eventsOf: ({ event, beside }) => [event, beside?.also], isDone: moved => moved },
+        telemetry.batch('advance', advances => inHalves(advances, half => advanceOperations(db, half))),
+      ),
       batches,
     ),
     joins: createBatcher(
-      telemetry.batch('join', joins => rememberJoins(db, joins)),
+      numberedBatch(
+        numbering,
+        { eventsOf: ({ event }) => [event], isDone: remembered => remembered },
+        telemetry.batch('join', joins => rememberJoins(db, joins)),
+      ),
       batches,
     ),
     stopping: stopping.signal,

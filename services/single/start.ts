@@ -12,6 +12,7 @@ import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts
 import { scopeRedaction } from '../../shared/config/redaction.ts'
 import { agentSettings, serverAddresses } from '../../shared/config/settings.ts'
 import { ConfigError } from '../../shared/errors.ts'
+import { createNumbering } from '../../shared/events/numbering.ts'
 import { openListener } from '../../shared/internal/listener.ts'
 import { openJournal } from '../../shared/journal/open.ts'
 import { createAuthenticator } from '../../shared/policy/authenticate.ts'
@@ -22,6 +23,7 @@ import { createIds } from '../../shared/process/ids.ts'
 import { recordStart } from '../../shared/process/lifecycle.ts'
 import { onPort } from '../../shared/process/port-holder.ts'
 import { openDatabase } from '../../shared/stores/database.ts'
+import { numbered } from '../../shared/stores/open.ts'
 import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
 import { auditDefaults, clickhouseAt } from '../audit/config.ts'
@@ -103,7 +105,9 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   closers.add(() => database.close())
   const { pool, kept, clock } = database
 
-  const opened = await openJournal({ environment, databaseUrl, log })
+  const ids = createIds(clock)
+  const numbering = createNumbering(ids.ulid())
+  const opened = numbered(await openJournal({ environment, databaseUrl, log }), numbering)
   const { journal } = opened
   closers.add(() => journal.close())
   const telemetry = await startTelemetry({ variables, host, token: environment.internalToken, log })
@@ -113,8 +117,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   relay.start()
   closers.add(() => relay.stop())
 
-  const ids = createIds(clock)
-  const start = { service: 'single', run: ids.ulid(), policyVersion: config.version }
+  const start = { service: 'single', run: numbering.producer, policyVersion: config.version }
   closers.add(await recordStart({ journal, clock }, start))
   const trimming = startTrimming(opened, log)
   closers.add(() => trimming.stop())
@@ -135,6 +138,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       ids,
       log,
       events: { secret, maxArgumentsBytes, redactionOf: scopeRedaction(config) },
+      numbering,
       olderSecrets: environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets,
       reply: (_, replies) => deliver(replies),
       telemetry: brokerTelemetry,

@@ -85,7 +85,7 @@ export const fields: Readonly<Record<FieldName, EventField>> = {
     ocsf: 'unmapped.producer_sequence',
     otel: 'holdfast.producer.sequence',
     means:
-      "Counts this producer's events from 1. A number that never comes is an event that was lost before the journal. 0: not numbered.",
+      "Counts this producer's events from 1. A number that never comes is an event that was lost before the journal; see Gaps below. 0: not numbered.",
   },
   producerSettled: {
     group: 'event',

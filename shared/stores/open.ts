@@ -2,6 +2,8 @@
 import type { Logger } from 'pino'
 import type { ReplicaConfig } from '../config/replica.ts'
 import { type OpenedJournal, openJournal } from '../journal/open.ts'
+import { createNumbering, type Numbering } from '../events/numbering.ts'
+import { numberedJournal } from '../journal/numbered.ts'
 import { createIds } from '../process/ids.ts'
 import { recordStart } from '../process/lifecycle.ts'
 import type { Opening } from '../process/replica.ts'
@@ -11,6 +13,7 @@ import { type Database, openDatabase } from './database.ts'
 export type Stores = Database & {
   readonly opened: OpenedJournal
   readonly ids: { ulid(): string }
+  readonly numbering: Numbering
   /** Metrics and traces of this process. */
   readonly telemetry: Telemetry
 }
@@ -41,14 +44,23 @@ export async function openStores(
   )
   closers.add(() => database.close())
   needs.check('postgres', () => database.ping())
-  const opened = await needs.until('journal', () => openJournal({ environment, databaseUrl: url, log }))
+  const ids = createIds(database.clock)
+  const numbering = createNumbering(ids.ulid())
+  const opened = numbered(
+    await needs.until('journal', () => openJournal({ environment, databaseUrl: url, log })),
+    numbering,
+  )
   const { journal } = opened
   closers.add(() => journal.close())
   needs.check('journal', () => journal.ping())
 
-  const ids = createIds(database.clock)
-  const start = { service, run: ids.ulid(), policyVersion: config.version }
+  const start = { service, run: numbering.producer, policyVersion: config.version }
   // Tried again under one id: it is in the history once.
   closers.add(await needs.until('start_on_record', () => recordStart({ journal, clock: database.clock }, start)))
-  return { ...database, opened, ids, telemetry }
+  return { ...database, opened, ids, numbering, telemetry }
 }
+
+export const numbered = (opened: OpenedJournal, numbering: Numbering): OpenedJournal =>
+  opened.kind === 'postgres'
+    ? { kind: 'postgres', journal: numberedJournal(opened.journal, numbering) }
+    : { kind: 'kafka', journal: numberedJournal(opened.journal, numbering) }

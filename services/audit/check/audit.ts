@@ -2,6 +2,7 @@
 import { checkAnswers } from './answers.ts'
 import { checkCommands } from './commands.ts'
 import type { Facts, Finding, Limits } from './facts.ts'
+import { checkGaps } from './gaps.ts'
 import { checkHistory } from './history.ts'
 import { checkLedger } from './ledger.ts'
 import { checkOperations } from './operations.ts'
@@ -27,6 +28,7 @@ export function audit(facts: Facts, limits: Limits): Report {
     ...checkAnswers(facts, limits),
     ...checkCommands(facts),
     ...checkHistory(facts),
+    ...checkGaps(facts),
     ...checkLedger(facts, limits),
   ]
   const checked = {

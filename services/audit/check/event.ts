@@ -1,3 +1,4 @@
+import { readRanges } from '../../../shared/events/number-ranges.ts'
 import { readWireType, upcast } from '../../../shared/events/upcast.ts'
 import type { JournalRecord, NewRecord } from '../../../shared/journal/port.ts'
 import type { EventFact } from './facts.ts'
@@ -23,7 +24,14 @@ export function eventOf(record: NewRecord & Partial<Pick<JournalRecord, 'offset'
     fields: fields as Record<string, unknown>,
     value,
     place: offset === undefined ? undefined : { partition, offset },
+    numbered: numberedOf(headers),
   }
+}
+
+function numberedOf({ ce_producer: producer, ce_sequence, ce_settled, ce_void }: NewRecord['headers']) {
+  const number = Number(ce_sequence)
+  if (producer === undefined || !Number.isSafeInteger(number)) return undefined
+  return { producer, number, settled: Number(ce_settled ?? 0), told: readRanges(ce_void ?? '') }
 }
 
 function readFields(value: string): Record<string, unknown> | undefined {

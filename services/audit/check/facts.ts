@@ -3,6 +3,7 @@
  * (`services/cli/audit/read.ts`), so that everything missing here is missing.
  */
 import type { Operation } from '../../../shared/call/operation.ts'
+import type { NumberRange } from '../../../shared/events/number-ranges.ts'
 import type { UpstreamAnswer } from '../../../shared/call/record.ts'
 
 /** A row of `operations`. */
@@ -43,6 +44,15 @@ export type EventFact = {
   readonly value: string
   /** Undefined while it is in the outbox. */
   readonly place: Place | undefined
+  /** Which of its process's events it is, and what it tells of those before. */
+  readonly numbered?: Numbered | undefined
+}
+
+export type Numbered = {
+  readonly producer: string
+  readonly number: number
+  readonly settled: number
+  readonly told: readonly NumberRange[]
 }
 
 export type Place = { readonly partition: number; readonly offset: number }

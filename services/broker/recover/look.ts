@@ -11,6 +11,7 @@ import { overtakenLookRecord } from '../events.ts'
 import { recordOfHeld } from '../held.ts'
 import { move } from '../move.ts'
 import { isAnswerable } from '../../../shared/call/decide.ts'
+import { numbered } from '../numbered.ts'
 import { patiently } from '../patience.ts'
 import { rememberEvents } from '../sql/events.ts'
 import { cutWords } from '../sql/advance.ts'
@@ -58,7 +59,7 @@ async function keepOvertaken(
     id: broker.ids.ulid(),
   })
   await patiently({ log: broker.log, signal: broker.stopping, doing: 'recording a look' }, () =>
-    rememberEvents(broker.db, [event]),
+    numbered(broker.numbering, { event }, () => rememberEvents(broker.db, [event])),
   )
 }
 

@@ -68,7 +68,10 @@ async function reveal(
     return refused(503, 'This process has no HOLDFAST_SECRET, so it can decrypt nothing: set it where audit runs.')
   const kept = await readKept(deps, { tenant, callId })
   if (kept === undefined)
-    return refused(404, `Nothing is kept encrypted of ${callId} in the history. A call of just now comes in about a second.`)
+    return refused(
+      404,
+      `Nothing is kept encrypted of ${callId} in the history. A call of just now comes in about a second.`,
+    )
   const opened = await deps.subjects.open({ tenant, keyId: kept.key, name: kept.key, bytes: kept.sealed })
   if (opened.kind === 'erased')
     return refused(410, `It was erased at ${opened.at.toISOString()}: the key of its subject is destroyed.`)

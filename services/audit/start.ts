@@ -89,7 +89,10 @@ export async function start(input: AuditInput): Promise<Audit> {
     const exports = createGate(config.exports)
     listener.serve('/', sqlHandler({ clickhouse, gate, exports, limits: config.limits, authenticate, log }))
     const { subjects } = input
-    listener.serve(revealPath, revealHandler({ clickhouse, journal, limits: config.limits, authenticate, log, subjects }))
+    listener.serve(
+      revealPath,
+      revealHandler({ clickhouse, journal, limits: config.limits, authenticate, log, subjects }),
+    )
     serveMetrics(listener, telemetry.exposition)
     closers.push(async () => {
       listener.drain()

@@ -37,7 +37,8 @@ call about a subject the database (DATABASE_URL, else that of the node here), wh
       throw new ConfigError(['HOLDFAST_SECRET is not set: commitments are keyed with it (set it)'])
 
     const rows = await readEvents(shell, input, callId)
-    if (rows.length === 0) return failed(`There is no call ${callId} in the history, or its commitments are not there yet`)
+    if (rows.length === 0)
+      return failed(`There is no call ${callId} in the history, or its commitments are not there yet`)
     const salt = await saltFor(shell, rows, secrets)
     if ('problem' in salt) return failed(salt.problem)
     const what = ofArguments === undefined ? 'result' : 'arguments'
@@ -84,7 +85,9 @@ async function saltFor(
   if (!made.some(each => each !== '' && needsSalt(each))) return { salt: undefined }
   const row = rows.find(({ sealed }) => sealed !== '')
   if (row === undefined || made.every(each => each === '' || each === notCommitted))
-    return { problem: "It cannot be proved: the subject's key could not be had when it was recorded, or nobody was named" }
+    return {
+      problem: "It cannot be proved: the subject's key could not be had when it was recorded, or nobody was named",
+    }
   const opened = await withDatabase(shell, client =>
     createSubjectKeys({ db: client }, { secret, olderSecrets }).open({
       tenant: row.tenant,
@@ -102,7 +105,12 @@ async function saltFor(
 
 function matches(
   row: Row,
-  { what, text, secrets, salt }: {
+  {
+    what,
+    text,
+    secrets,
+    salt,
+  }: {
     readonly what: 'arguments' | 'result'
     readonly text: string
     readonly secrets: readonly string[]

@@ -31,7 +31,8 @@ The database is DATABASE_URL, the secret HOLDFAST_SECRET; else those of the node
       eraseSubject({ db: client, secrets: { secret, olderSecrets } }, { tenant, name: subject, reason }),
     )
     if (input.options.json) printJson(shell, { tenant, ...erased })
-    else if (erased.kind === 'erased') shell.out(`${erased.subject} is erased. Its key is destroyed; other processes stop using it within a minute.\n`)
+    else if (erased.kind === 'erased')
+      shell.out(`${erased.subject} is erased. Its key is destroyed; other processes stop using it within a minute.\n`)
     else if (erased.kind === 'was_erased')
       shell.out(`${erased.subject} was erased at ${erased.at.toISOString()}; nothing came since.\n`)
     return erased.kind === 'unknown'

@@ -10,6 +10,9 @@ import { type Arguments, type Command, type Ended, failed, misused, type Shell }
 import { exportEvents } from './export.ts'
 import { keys } from './keys.ts'
 import { outcome } from './outcome.ts'
+import { commitment } from './commitment.ts'
+import { erase } from './erase.ts'
+import { reveal } from './reveal.ts'
 import { redact } from './redact.ts'
 import { replay } from './replay.ts'
 import { report } from './report.ts'
@@ -31,6 +34,9 @@ const commands: readonly Command[] = [
   ask,
   exportEvents,
   replay,
+  commitment,
+  reveal,
+  erase,
   audit,
   crashTest,
 ]

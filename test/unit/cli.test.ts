@@ -33,6 +33,9 @@ test('every command explains itself', async () => {
     'ask',
     'export',
     'replay',
+    'commitment',
+    'reveal',
+    'erase',
     'audit',
     'crash-test',
   ])

@@ -1,17 +1,17 @@
 import { readEnvironment } from '../../shared/config/environment.ts'
 import { parseDuration } from '../../shared/config/units.ts'
-import { ConfigError } from '../../shared/errors.ts'
 import { openJournal } from '../../shared/journal/open.ts'
 import { createPool } from '../../shared/postgres/pool.ts'
 import { createClosers } from '../../shared/process/closers.ts'
 import { audit as judge, type Report } from '../audit/check/audit.ts'
 import type { Finding } from '../audit/check/facts.ts'
-import { type HistoryAt, openHistory } from './audit/history.ts'
+import { openHistory } from './audit/history.ts'
+import { historyAt } from './audit/history-at.ts'
 import { ledgerHelp, readLedger } from './audit/ledger.ts'
 import { readFacts } from './audit/read.ts'
 import { type Arguments, type Command, done, failed, misused, printJson, type Shell, textOption } from './command.ts'
 import { databaseUrl, unreachable } from './database.ts'
-import { findRunning, runningOptions } from './running.ts'
+import { runningOptions } from './running.ts'
 import { quiet } from './quiet.ts'
 import { secretsOf } from './secrets.ts'
 
@@ -82,24 +82,6 @@ async function run(
     return judge(facts, { overdueMs, secrets: secretsOf(shell), ledgerSkewMs: 1_000 })
   } finally {
     await closers.close()
-  }
-}
-
-function historyAt(shell: Shell, input: Arguments): HistoryAt {
-  const server = shell.env.CLICKHOUSE_URL
-  if (textOption(input, 'url') === undefined && server) {
-    const url = new URL(server)
-    const user = `${decodeURIComponent(url.username || 'default')}:${decodeURIComponent(url.password)}`
-    url.username = ''
-    url.password = ''
-    return { url, authorization: `Basic ${Buffer.from(user).toString('base64')}`, seesAll: true }
-  }
-  try {
-    const { url, key } = findRunning(shell, input, 'sql')
-    return { url, authorization: `Bearer ${key}`, seesAll: false }
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    throw new ConfigError(error.problems.map(problem => `${problem}; or leave the history out with --no-history`))
   }
 }
 

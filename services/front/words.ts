@@ -5,7 +5,10 @@
 import { type Code, codes, type OutcomeCode } from '../../shared/call/codes.ts'
 
 /** What `holdfast_outcome` is asked with, ready to use. */
-export type Question = { readonly callId: string } | { readonly server: string; readonly key: string }
+export type Question =
+  | { readonly callId: string }
+  | { readonly server?: string; readonly key: string }
+  | { readonly tool: string; readonly arguments: unknown }
 
 const ask = (question: Question) => `holdfast_outcome ${JSON.stringify({ ...question, waitMs: 30_000 })}`
 
@@ -27,7 +30,7 @@ export const words = {
   awaitingApproval: (question: Question) =>
     `WAITING FOR A PERSON'S APPROVAL, not failed. Do not send this under another key. Next: ${ask(question)}.`,
 
-  unknown: (question: Question, code: OutcomeCode, upstream?: string, recovery?: 'under_way' | 'over') =>
+  unknown: (question: Question, code: Code, upstream?: string, recovery?: 'under_way' | 'over') =>
     sentences(
       `MAY HAVE HAPPENED. ${codes[code].what}`,
       recovery === undefined ? '' : recoveryWords[recovery],

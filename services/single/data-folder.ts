@@ -149,7 +149,7 @@ export const writePrivate = (dataDir: string, name: string, value: unknown): voi
   writeWhole(join(dataDir, name), `${JSON.stringify(value, null, 2)}\n`)
 
 /** Written apart, to disk, and then renamed: whoever reads the file, and whatever ends this process, it is whole. */
-function writeWhole(path: string, text: string): void {
+export function writeWhole(path: string, text: string): void {
   const draft = `${path}.${process.pid}`
   const file = openSync(draft, 'w', 0o600)
   try {

@@ -27,7 +27,7 @@ import { numbered } from '../../shared/stores/open.ts'
 import { createSubjectKeys } from '../../shared/subjects/keys.ts'
 import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
-import { auditDefaults, clickhouseAt } from '../audit/config.ts'
+import { auditDefaults, ownClickhouseAt } from '../audit/config.ts'
 import { start as startAudit } from '../audit/start.ts'
 import { keepCommandsMs, maxArgumentsBytes } from '../broker/keep.ts'
 import { createRelay } from '../broker/relay.ts'
@@ -159,7 +159,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
     config: { ...auditDefaults, checkpoints: { ...auditDefaults.checkpoints, lateMs: 0 } },
     listener: auditListener,
     journal,
-    clickhouse: clickhouseAt({ ...environment, dataDir }),
+    clickhouse: ownClickhouseAt({ ...environment, dataDir }),
     authenticate,
     subjects: createSubjectKeys({ db: pool }, { secret, olderSecrets }),
     signing: {

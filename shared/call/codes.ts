@@ -250,6 +250,18 @@ export const codes = {
     'It did not happen under this key.',
     'Send it, with this key.',
   ),
+  holdfast_unreachable: refusal(
+    503,
+    'Holdfast cannot be reached: no byte of the request was sent to it.',
+    notClaimed,
+    'Repeat it with the same key; if that goes on, tell the user that Holdfast is not running.',
+  ),
+  holdfast_lost: refusal(
+    503,
+    'The connection to Holdfast ended before its answer was complete.',
+    'It may have been accepted, and may have happened. The same key finds it.',
+    'Ask holdfast_outcome with this key, or repeat with the same key.',
+  ),
   unauthorized: refusal(
     401,
     'The API key is missing, wrong or revoked.',

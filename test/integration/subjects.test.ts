@@ -71,9 +71,7 @@ test('erasing destroys keys made under earlier secrets too, and says it once how
   assert.equal((await erase('nobody', both)).kind, 'unknown')
   for (const { keyId } of [earlier, now])
     assert.equal((await process().open({ tenant: 't', keyId, name: 'n', bytes: 'AAAA' })).kind, 'erased')
-  const { rows } = await database.pool.query(
-    `select value from outbox where headers like '%subject.erased%'`,
-  )
+  const { rows } = await database.pool.query(`select value from outbox where headers like '%subject.erased%'`)
   const told = rows.filter(({ value }: { value: string }) => value.includes(now.subject))
   assert.equal(told.length, 1)
   const { rows: kept } = await database.pool.query('select wrapped from subject_keys where key_id = $1', [now.keyId])

@@ -21,6 +21,9 @@ test('every command explains itself', async () => {
   assert.equal(overview.exit, 0)
   const names = [...overview.out.matchAll(/^ {2}([\w-]+) /gm)].map(match => match[1] ?? '')
   assert.deepEqual(names, [
+    'import',
+    'start',
+    'connect',
     'check',
     'tools',
     'redact',
@@ -33,10 +36,14 @@ test('every command explains itself', async () => {
     'ask',
     'export',
     'replay',
+    'prove',
+    'verify',
+    'signing-key',
     'commitment',
     'reveal',
     'erase',
     'audit',
+    'migrate',
     'crash-test',
   ])
   for (const name of names) {
@@ -58,6 +65,10 @@ test('a misused command exits 2 with one sentence and its usage, and runs nothin
     [['outcome', 'pay', 'k', '--call', 'c'], /^Name a server and a key/],
     [['outcome', 'pay', 'k', '--wait', '51s'], /^--wait must be/],
     [['report', '--since', 'yesterday'], /^--since must be/],
+    [['prove'], /^Name one call or event/],
+    [['verify', 'a', 'b'], /^Name one proof file, or none/],
+    [['signing-key'], /^Say create, show or rotate/],
+    [['signing-key', 'create', '--log', 'a b'], /^The name of a log has no spaces/],
     [['audit', 'all'], /^audit takes no arguments/],
     [['audit', '--since', 'yesterday'], /^--since must be/],
     [['audit', '--overdue', 'long'], /^--overdue must be/],
@@ -100,7 +111,7 @@ test('check of a good file names what each server takes from the environment, ne
   const path = write('good.yaml', good)
   const { exit, out, err } = await runCli(['check', path], { cwd, env: { PAY_TOKEN: 'tok-1234' } })
   assert.equal(exit, 0)
-  assert.match(out, /^pay +http:\/\/127\.0\.0\.1:1\/mcp +PAY_TOKEN$/m)
+  assert.match(out, /^pay +http:\/\/127\.0\.0\.1:1\/mcp +PAY_TOKEN +none$/m)
   assert.match(out, /^bot +none: it may call nothing$/m)
   assert.doesNotMatch(out + err, /tok-1234/)
 })

@@ -35,7 +35,8 @@ export function openHistory(at: HistoryAt): HistoryReader {
   }
 }
 
-async function ask({ url, authorization }: HistoryAt, query: string): Promise<unknown[][]> {
+/** Rows of a query, each as a list of values. @throws UnavailableError when it is not answered */
+export async function ask({ url, authorization }: HistoryAt, query: string): Promise<unknown[][]> {
   const target = new URL(url)
   target.searchParams.set('default_format', 'JSONCompactEachRow')
   const response = await fetch(target, { method: 'POST', body: query, headers: { authorization } }).catch(cause => {

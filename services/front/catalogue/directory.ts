@@ -45,8 +45,13 @@ export function createDirectory({
   }
 }
 
-function listed(exposed: string, { server, name, tool }: KnownTool, settings: FrontSettings, agent: string): Listed {
-  const { effect } = settings.effect(server, name, tool.annotations)
+function listed(
+  exposed: string,
+  { server, name, tool, hash }: KnownTool,
+  settings: FrontSettings,
+  agent: string,
+): Listed {
+  const { effect } = settings.effect(server, name, tool.annotations, hash)
   const injected = effect === 'write' && !settings.hostNamesKeys(agent) ? injectedSchema(tool.inputSchema) : undefined
   return {
     ...tool,

@@ -21,6 +21,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   ask: async () => (await import('./ask.ts')).ask,
   export: async () => (await import('./export.ts')).exportEvents,
   replay: async () => (await import('./replay.ts')).replay,
+  rebuild: async () => (await import('./rebuild.ts')).rebuild,
+  diff: async () => (await import('./diff.ts')).diff,
   prove: async () => (await import('./prove.ts')).prove,
   verify: async () => (await import('./verify.ts')).verify,
   'signing-key': async () => (await import('./signing-key.ts')).signingKey,

@@ -36,6 +36,8 @@ test('every command explains itself', async () => {
     'ask',
     'export',
     'replay',
+    'rebuild',
+    'diff',
     'prove',
     'verify',
     'signing-key',

@@ -19,7 +19,7 @@ export type SubjectKey = {
   /** Pseudonym: what the record says instead of the name. */
   readonly subject: string
   /** @param name what it belongs to: it cannot be read under another */
-  encrypt(name: string, text: string): string
+  readonly encrypt: (name: string, text: string) => string
 }
 
 export type Opened =

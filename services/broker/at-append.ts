@@ -1,6 +1,6 @@
 /**
  * Claiming at the append: where front is in this process and the journal in the operations' own database, one commit puts
- * a command on record and claims it, which the way through the journal does in two (decision 0015). The command is on
+ * a command on record and claims it, which the way through the journal does in two (decision 0016). The command is on
  * record before anything is sent, and the journal keeps its order and its promises.
  *
  * It is the same claim, only earlier: unique index, twin guard, lease and fence decide it as ever. What does not win is

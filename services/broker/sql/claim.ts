@@ -1,6 +1,6 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
+import type { Sealed } from '../../../shared/crypto/seal.ts'
 import { type Base, placing, placingOne } from '../../../shared/journal/postgres/records.ts'
-import type { Sealed } from '../seal.ts'
 import { placedColumns, placedDefinitions, recordArrays } from './record.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
 

@@ -29,7 +29,7 @@ import { readBacklog } from './sql/backlog.ts'
 import { rememberJoins } from './sql/joins.ts'
 import { endOtherOwners, forgetOwners } from './sql/owners.ts'
 import { startRecovery } from './recover/recover.ts'
-import { createSeal } from './seal.ts'
+import { createSeal } from '../../shared/crypto/seal.ts'
 import { purgeKept } from './sql/recover.ts'
 import { purgeHandled, purgeResults } from './sql/purge.ts'
 import type { Queryable } from './sql/row.ts'
@@ -119,7 +119,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     lanes: createLanes(deps.settings.lane),
     waiting: createWaiting(deps.reply, monotonic),
     held: new Map(),
-    seal: createSeal(deps.events.secret, deps.olderSecrets),
+    seal: createSeal('kept calls', deps.events.secret, deps.olderSecrets),
     handling: new Set(),
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(

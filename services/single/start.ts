@@ -24,6 +24,7 @@ import { recordStart } from '../../shared/process/lifecycle.ts'
 import { onPort } from '../../shared/process/port-holder.ts'
 import { openDatabase } from '../../shared/stores/database.ts'
 import { numbered } from '../../shared/stores/open.ts'
+import { createSubjectKeys } from '../../shared/subjects/keys.ts'
 import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
 import { auditDefaults, ownClickhouseAt } from '../audit/config.ts'
@@ -82,6 +83,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   const config = loadConfig({ path, env: variables, dataDir })
   closers.add(lockDataFolder(dataDir))
   const secret = environment.secret ?? readSecret(dataDir)
+  const olderSecrets = environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets
   const key = loadDevKey({ dataDir, env: variables })
   const frontListener = await onPort(frontPort, 'set HOLDFAST_FRONT_PORT to another one', port =>
     openListener({ host, port, needs: ['journal'], log }),
@@ -139,7 +141,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       log,
       events: { secret, maxArgumentsBytes, redactionOf: scopeRedaction(config) },
       numbering,
-      olderSecrets: environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets,
+      olderSecrets,
       reply: (_, replies) => deliver(replies),
       telemetry: brokerTelemetry,
     },
@@ -159,6 +161,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
     journal,
     clickhouse: ownClickhouseAt({ ...environment, dataDir }),
     authenticate,
+    subjects: createSubjectKeys({ db: pool }, { secret, olderSecrets }),
     signing: {
       db: pool,
       keys: environment.signingKeys ?? readSigning(dataDir),

@@ -59,6 +59,11 @@ export type HoldfastEvent = {
   readonly argumentsBytes?: number | undefined
   readonly argumentsCommitment?: string | undefined
   readonly resultCommitment?: string | undefined
+  /** Pseudonym of the person, or other subject, that the call is about. */
+  readonly subject?: string | undefined
+  readonly subjectKey?: string | undefined
+  /** Kept of the arguments, encrypted with the subject's key. */
+  readonly sealed?: string | undefined
   /** What was replaced before this was recorded: where, and by which rule. */
   readonly redacted?: readonly Redacted[] | undefined
 

@@ -1,6 +1,6 @@
 /** Recorded answers, against what was committed to when they came. I6, I10. */
 import { isSettled } from '../../../shared/call/operation.ts'
-import { commitment } from '../../../shared/events/commitment.ts'
+import { commitment, needsSalt } from '../../../shared/events/commitment.ts'
 import type { EventFact, Facts, Finding, Limits, OperationFact, ResultFact } from './facts.ts'
 import { finding } from './operations.ts'
 import { briefly, numberIn, textIn, transitionsOf } from './streams.ts'
@@ -41,7 +41,9 @@ function ofResult(
       secret => commitment(secret, textIn(event, 'callId'), result.answer.raw) === event.fields['resultCommitment'],
     ),
   )
-  if (isOne || secrets.length === 0) return []
+  // Of a call about a subject the secret alone proves nothing.
+  const cannotTell = committed.some(event => needsSalt(textIn(event, 'resultCommitment')))
+  if (isOne || cannotTell || secrets.length === 0) return []
   return [finding(fact, 'I10', 'the recorded answer is not the one that came', committed.map(briefly))]
 }
 
@@ -49,8 +51,14 @@ function ofResult(
 function lost(fact: OperationFact, events: readonly EventFact[], results: readonly ResultFact[]): Finding[] {
   const { operation, expired } = fact
   if (expired || (isSettled(operation) && operation.state === 'not_executed')) return []
-  const last = events.findLast(event => event.fields['resultCommitment'] !== undefined)
+  const last = events.findLast(event => event.fields['resultCommitment'] !== undefined && !settlesNothing(event))
   if (last === undefined || tryOf(last) !== placeOf(operation)) return []
   if (results.some(result => placeOf(result) === placeOf(operation))) return []
   return [finding(fact, 'I10', 'the answer that came is not on record any more', { event: briefly(last) })]
 }
+
+/** What a replay was told without settling anything is kept as evidence, not as the answer to the call. */
+const settlesNothing = ({ type, fields }: EventFact): boolean =>
+  (type === 'call.lost' || type === 'call.attempt_ended') && Number((fields['recovery'] as Replays)?.replays ?? 0) > 0
+
+type Replays = { readonly replays?: unknown } | undefined

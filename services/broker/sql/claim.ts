@@ -1,5 +1,5 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
-import type { Sealed } from '../seal.ts'
+import type { Sealed } from '../../../shared/crypto/seal.ts'
 import { placedColumns, placedDefinitions, recordArrays } from './record.ts'
 import { type Changing, changingColumns, type Queryable } from './row.ts'
 

@@ -22,7 +22,7 @@ export function startAuditReplica({ settings, log }: { settings: Settings; log: 
   const needs = [...storeNeeds, 'history']
   return startReplica({ host, port, remedy: 'set HOLDFAST_AUDIT_PORT to another one', needs, log }, async opening => {
     const { listener, closers } = opening
-    const { pool, opened, ids, telemetry } = await openStores(opening, {
+    const { pool, clock, opened, ids, telemetry } = await openStores(opening, {
       service: 'audit',
       settings,
       maxConnections: 4,
@@ -39,6 +39,8 @@ export function startAuditReplica({ settings, log }: { settings: Settings; log: 
         clickhouse: clickhouseAt(environment),
         authenticate: createAuthenticator({ pool, devKey, agentSettings: agent => agentSettings(config, agent) }),
         signing: keys && { db: pool, keys, maker: ids.ulid(), folder },
+        clock,
+        ids,
         log,
         telemetry: telemetry.audit(),
       }),

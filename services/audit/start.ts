@@ -12,6 +12,8 @@ import type { Log } from './log.ts'
 import { type Checkpointer, type CheckpointerDeps, startCheckpointer } from './proofs/checkpointer.ts'
 import { createFolder } from './proofs/places/folder.ts'
 import { createTable } from './proofs/places/table.ts'
+import type { SubjectKeys } from '../../shared/subjects/keys.ts'
+import { revealHandler, revealPath } from './reveal.ts'
 import { historyOf } from './sink/history.ts'
 import { type Sink, startSink } from './sink/sink.ts'
 import { createGate } from './sql/gate.ts'
@@ -31,6 +33,8 @@ export type AuditInput = {
   /** Database time, milliseconds. Default: the machine's own, and records say so. */
   readonly clock?: { now(): number }
   readonly ids?: { ulid(): string }
+  /** To read back what is kept encrypted; undefined where the process has no secret. */
+  readonly subjects?: SubjectKeys | undefined
   /** Default: nobody watches. */
   readonly telemetry?: AuditTelemetry
 }
@@ -94,6 +98,11 @@ export async function start(input: AuditInput): Promise<Audit> {
       ids: input.ids ?? createIds(),
     }
     listener.serve('/', sqlHandler({ clickhouse, gate, exports, limits: config.limits, authenticate, log, ...reads }))
+    const { subjects } = input
+    listener.serve(
+      revealPath,
+      revealHandler({ clickhouse, journal, limits: config.limits, authenticate, log, subjects }),
+    )
     serveMetrics(listener, telemetry.exposition)
     closers.push(async () => {
       listener.drain()

@@ -11,9 +11,10 @@ import type { SqlRequest } from './request.ts'
 export type Reading = {
   readonly agent: string
   readonly tenant: string
+  readonly readHistory: boolean
+  readonly mayReveal?: boolean
   /** SHA-256 prefix of the key. */
   readonly credential?: string
-  readonly readHistory: boolean
 }
 /** Undefined for a key that is wrong; rejects with `UnavailableError` when that cannot be told now. */
 export type Authenticate = (secret: string) => Promise<Reading | undefined>

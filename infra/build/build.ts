@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 /** Folders whose files are read at run time. */
-const dataFolders = ['infra/clickhouse', 'infra/postgres', 'examples']
+const dataFolders = ['infra/clickhouse', 'infra/postgres', 'examples', 'recipes']
 
 /** @param out replaced whole */
 export async function build(out: string): Promise<void> {

@@ -55,7 +55,6 @@ export const services: readonly Service[] = [
       ...kafka,
       'HOLDFAST_INTERNAL_TOKEN',
       'CLICKHOUSE_READER_URL',
-      'CLICKHOUSE_MIGRATION_URL',
       'HOLDFAST_SIGNING_KEYS',
       'HOLDFAST_CHECKPOINTS',
       'HOLDFAST_AUDIT_PORT',

@@ -46,6 +46,9 @@ shows what each tool was taken for and why; \`holdfast tools --suggest\` prints 
 
 ${tableOf(at('servers', 'x', 'tools', 'y'))}
 
+A server that names a \`recipe\` has that recipe's settings for its tools where this file says nothing itself
+([recipes](recipes/README.md)). \`null\` takes one of its settings away.
+
 Expressions are [CEL](https://cel.dev), checked when the file is loaded. \`result\` is a tool result with \`isError\`, \`error\` a
 JSON-RPC error. The one that is not there is an empty map, and an expression that reads only that one does not apply; any
 other error while it runs counts as ambiguous, because \`unknown\` is the honest answer. Use \`has()\` for fields that may be

@@ -26,15 +26,18 @@ export const auditDefaults: AuditConfig = {
   exports: { running: 1, waiting: 4 },
 }
 
-/** The history's store: `CLICKHOUSE_URL` with its other users, else a folder of the data folder for the embedded engine. */
+/** The history's store: `CLICKHOUSE_URL` and its reader, else a folder of the data folder for the embedded engine. */
 export function clickhouseAt(
-  environment: Pick<Environment, 'dataDir' | 'clickhouseUrl' | 'clickhouseReaderUrl' | 'clickhouseMigrationUrl'>,
+  environment: Pick<Environment, 'dataDir' | 'clickhouseUrl' | 'clickhouseReaderUrl'>,
 ): ClickhouseAt {
-  const {
-    dataDir,
-    clickhouseUrl: url,
-    clickhouseReaderUrl: readerUrl,
-    clickhouseMigrationUrl: migrationUrl,
-  } = environment
-  return url === undefined ? { path: join(dataDir, 'history') } : { url, readerUrl, migrationUrl }
+  const { dataDir, clickhouseUrl: url, clickhouseReaderUrl: readerUrl } = environment
+  return url === undefined ? { path: join(dataDir, 'history') } : { url, readerUrl }
+}
+
+/** The same for a node that brings the schema up to date itself. */
+export function ownClickhouseAt(
+  environment: Parameters<typeof clickhouseAt>[0] & Pick<Environment, 'clickhouseMigrationUrl'>,
+): ClickhouseAt {
+  const at = clickhouseAt(environment)
+  return 'path' in at ? at : { ...at, migrationUrl: environment.clickhouseMigrationUrl ?? at.url }
 }

@@ -8,18 +8,21 @@ import { loadWithoutSecrets } from '../../shared/config/without-secrets.ts'
 import type { Redaction } from '../../shared/events/redact.ts'
 import { ConfigError } from '../../shared/errors.ts'
 import { type Arguments, type Command, done, type Ended, failed, misused, printJson, type Shell } from './command.ts'
+import { changedTools, recipeOfServer, recipeWords } from './recipes.ts'
 import { dataFolder } from './running.ts'
+import { type AskedServer, askServers } from './servers.ts'
 import { table } from './table.ts'
 
 export const check: Command = {
   name: 'check',
-  usage: '[file] [--without-secrets]',
+  usage: '[file] [--without-secrets] [--servers]',
   summary: 'Checks the configuration and the environment, offline, and tells every problem.',
   help: `
 Without a file: HOLDFAST_CONFIG, else holdfast.yaml here, else the example that comes with Holdfast.
 --without-secrets   take environment variables that the file asks for as set (where the secrets are not, as in CI)
+--servers           ask the servers as well, which is not offline: tools that changed since their recipe was written
 Exit code 1 when there is a problem.`,
-  options: { 'without-secrets': { type: 'boolean' } },
+  options: { 'without-secrets': { type: 'boolean' }, servers: { type: 'boolean' } },
 
   async run(shell, input) {
     if (input.positionals.length > 1) return misused('check takes one file')
@@ -35,9 +38,20 @@ Exit code 1 when there is a problem.`,
         : loadConfig({ path, env: shell.env, dataDir: dataFolder(shell) })
     const config = attempt(load, collect)
     attempt(() => readEnvironment(shell.env), collect)
-    return config && problems.length === 0
-      ? tellSummary(shell, input, config)
-      : tellProblems(shell, input, path, problems)
+    if (!config || problems.length > 0) return tellProblems(shell, input, path, problems)
+    const asked = input.options.servers
+      ? await askServers(config, {
+          names: Object.keys(config.servers),
+          values: { env: shell.env, dataDir: dataFolder(shell) },
+        })
+      : []
+    const found = asked.flatMap(server =>
+      server.problem === undefined
+        ? changedTools(config, server)
+        : [`${server.server} could not be asked: ${server.problem}`],
+    )
+    if (found.length > 0) return tellProblems(shell, input, path, found)
+    return tellSummary(shell, input, config, asked)
   },
 }
 
@@ -55,13 +69,14 @@ function tellProblems(shell: Shell, { options }: Arguments, path: string, proble
   return failed(problems.length === 1 ? 'There is 1 problem.' : `There are ${problems.length} problems.`)
 }
 
-function tellSummary(shell: Shell, { options }: Arguments, config: Config): Ended {
+function tellSummary(shell: Shell, { options }: Arguments, config: Config, asked: readonly AskedServer[]): Ended {
   const servers = Object.entries(config.servers).map(([name, server]) => ({
     name,
     reaches: server.url ?? server.command?.join(' ') ?? '',
     // A variable may hold a port as well as a token; which, only the operator knows.
     secrets: [...new Set(secretsIn(JSON.stringify(server)))],
     tools: Object.keys(server.tools).length,
+    recipe: recipeOfServer(config, name, asked.find(entry => entry.server === name)?.name),
   }))
   const recovery = recoveryOf(config)
   const agents = Object.entries(config.agents).map(([name, agent]) => ({ name, roles: agent.roles }))
@@ -74,8 +89,13 @@ function tellSummary(shell: Shell, { options }: Arguments, config: Config): Ende
   shell.out(`${path} is fine (version ${version}).\n\n`)
   shell.out(
     table([
-      ['SERVER', 'REACHES', 'FROM THE ENVIRONMENT'],
-      ...servers.map(({ name, reaches, secrets }) => [name, reaches, secrets.join(', ') || 'nothing']),
+      ['SERVER', 'REACHES', 'FROM THE ENVIRONMENT', 'RECIPE'],
+      ...servers.map(({ name, reaches, secrets, recipe }) => [
+        name,
+        reaches,
+        secrets.join(', ') || 'nothing',
+        recipeWords(recipe),
+      ]),
     ]),
   )
   shell.out(`\n${table([['WRITE', 'WHEN ITS OUTCOME IS UNKNOWN'], ...recovery.map(({ tool, does }) => [tool, does])])}`)

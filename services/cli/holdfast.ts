@@ -2,44 +2,34 @@
 import { parseArgs } from 'node:util'
 import { suggestion } from '../../shared/config/nearest.ts'
 import { ConfigError, UnavailableError } from '../../shared/errors.ts'
-import { ask } from './ask.ts'
-import { audit } from './audit.ts'
-import { check } from './check.ts'
-import { crashTest } from './crash-test.ts'
 import { type Arguments, type Command, type Ended, failed, misused, type Shell } from './command.ts'
-import { exportEvents } from './export.ts'
-import { keys } from './keys.ts'
-import { outcome } from './outcome.ts'
-import { prove } from './prove.ts'
-import { redact } from './redact.ts'
-import { replay } from './replay.ts'
-import { report } from './report.ts'
-import { resolve } from './resolve.ts'
-import { signingKey } from './signing-key.ts'
-import { sql } from './sql.ts'
-import { tools } from './tools.ts'
-import { unknowns } from './unknowns.ts'
-import { verify } from './verify.ts'
 
-const commands: readonly Command[] = [
-  check,
-  tools,
-  redact,
-  outcome,
-  report,
-  unknowns,
-  resolve,
-  keys,
-  sql,
-  ask,
-  exportEvents,
-  replay,
-  prove,
-  verify,
-  signingKey,
-  audit,
-  crashTest,
-]
+/** Loaded when asked for: a bridge that a client starts should not wait for the modules of an audit. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  import: async () => (await import('./import.ts')).importCommand,
+  start: async () => (await import('./start.ts')).start,
+  connect: async () => (await import('./connect.ts')).connect,
+  check: async () => (await import('./check.ts')).check,
+  tools: async () => (await import('./tools.ts')).tools,
+  redact: async () => (await import('./redact.ts')).redact,
+  outcome: async () => (await import('./outcome.ts')).outcome,
+  report: async () => (await import('./report.ts')).report,
+  unknowns: async () => (await import('./unknowns.ts')).unknowns,
+  resolve: async () => (await import('./resolve.ts')).resolve,
+  keys: async () => (await import('./keys.ts')).keys,
+  sql: async () => (await import('./sql.ts')).sql,
+  ask: async () => (await import('./ask.ts')).ask,
+  export: async () => (await import('./export.ts')).exportEvents,
+  replay: async () => (await import('./replay.ts')).replay,
+  rebuild: async () => (await import('./rebuild.ts')).rebuild,
+  diff: async () => (await import('./diff.ts')).diff,
+  prove: async () => (await import('./prove.ts')).prove,
+  verify: async () => (await import('./verify.ts')).verify,
+  'signing-key': async () => (await import('./signing-key.ts')).signingKey,
+  audit: async () => (await import('./audit.ts')).audit,
+  migrate: async () => (await import('./migrate.ts')).migrate,
+  'crash-test': async () => (await import('./crash-test.ts')).crashTest,
+}
 const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } as const
 
 /**
@@ -50,19 +40,15 @@ const everyCommand = { json: { type: 'boolean' }, help: { type: 'boolean', short
 export async function holdfast(shell: Shell, words: readonly string[]): Promise<number> {
   const [name, ...rest] = words
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
-    shell.out(overview())
+    shell.out(await overview())
     return name === undefined ? 2 : 0
   }
-  const command = commands.find(candidate => candidate.name === name)
-  if (!command) {
-    shell.err(
-      `There is no command ${name} (${suggestion(
-        name,
-        commands.map(candidate => candidate.name),
-      )}).\n`,
-    )
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (!load) {
+    shell.err(`There is no command ${name} (${suggestion(name, Object.keys(commands))}).\n`)
     return 2
   }
+  const command = await load()
   return end(shell, command, await runCommand(shell, command, rest))
 }
 
@@ -107,8 +93,9 @@ function end(shell: Shell, command: Command, ended: Ended): number {
 const helpOf = ({ name, usage, summary, help }: Command): string =>
   `holdfast ${name} ${usage}\n\n${summary}\n\n${help.trim()}\n`
 
-function overview(): string {
-  const width = Math.max(...commands.map(command => command.name.length))
-  const lines = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`)
+async function overview(): Promise<string> {
+  const all = await Promise.all(Object.values(commands).map(load => load()))
+  const width = Math.max(...all.map(command => command.name.length))
+  const lines = all.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`)
   return `holdfast <command> [options]\n\n${lines.join('\n')}\n\nEvery command takes --json and --help.\n`
 }

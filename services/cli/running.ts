@@ -20,10 +20,10 @@ export const dataFolder = ({ env, cwd }: Pick<Shell, 'env' | 'cwd'>): string =>
 
 /**
  * Where a part of Holdfast is.
- * @param part `outcomes`: the HTTP API; `sql`: the history
+ * @param part `mcp`: the MCP endpoint; `outcomes`: the HTTP API; `sql`: the history
  * @throws ConfigError when nothing says where, or with which key
  */
-export function findRunning(shell: Shell, input: Arguments, part: 'outcomes' | 'sql'): Running {
+export function findRunning(shell: Shell, input: Arguments, part: 'mcp' | 'outcomes' | 'sql'): Running {
   const folder = dataFolder(shell)
   const given = textOption(input, 'url') ?? (shell.env.HOLDFAST_URL || undefined)
   const ready = readJson(join(folder, 'ready.json'))

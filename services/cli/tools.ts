@@ -1,18 +1,13 @@
+import { definitionHash } from '../../shared/call/definition.ts'
 import { type Config, findConfig, loadConfig } from '../../shared/config/load.ts'
 import { suggestion } from '../../shared/config/nearest.ts'
-import { serverAddresses, toolSettings } from '../../shared/config/settings.ts'
+import { toolSettings } from '../../shared/config/settings.ts'
 import { type EffectVerdict, effectOf } from '../../shared/policy/effect.ts'
 import { type DescribedTool, suggestReads } from '../../shared/policy/suggest.ts'
-import { createUpstreams } from '../../shared/upstream/pool.ts'
 import { type Command, done, failed, misused, printJson, type Shell } from './command.ts'
 import { dataFolder } from './running.ts'
+import { type AskedServer, askServers } from './servers.ts'
 import { table } from './table.ts'
-
-type Listed = {
-  readonly server: string
-  readonly tools: readonly DescribedTool[]
-  readonly problem: string | undefined
-}
 
 export const tools: Command = {
   name: 'tools',
@@ -20,6 +15,7 @@ export const tools: Command = {
   summary: 'Shows for each tool whether it is a read or a write, and who says so.',
   help: `
 --suggest   print lines for holdfast.yaml that make seeming reads reads: review each one; nothing is applied
+--json      also the hash of each tool's definition, for the setting definitions
 Asks the servers of the configuration themselves; a server with a command is started beside the one that may be running.`,
   options: { suggest: { type: 'boolean' } },
 
@@ -31,7 +27,10 @@ Asks the servers of the configuration themselves; a server with a command is sta
     const names = Object.keys(config.servers)
     if (only !== undefined && !names.includes(only))
       return failed(`There is no server ${only} in ${path} (${suggestion(only, names)})`)
-    const listed = await listTools(shell, config, only === undefined ? names : [only])
+    const listed = await askServers(config, {
+      names: only === undefined ? names : [only],
+      values: { env: shell.env, dataDir: dataFolder(shell) },
+    })
     const reachable = listed.filter(({ problem }) => problem === undefined)
     if (input.options.json)
       printJson(
@@ -45,32 +44,14 @@ Asks the servers of the configuration themselves; a server with a command is sta
   },
 }
 
-async function listTools(shell: Shell, config: Config, names: readonly string[]): Promise<Listed[]> {
-  const values = { env: shell.env, dataDir: dataFolder(shell) }
-  const servers = serverAddresses(config, values).filter(({ id }) => names.includes(id))
-  const quiet = () => {}
-  const upstreams = createUpstreams({
-    servers,
-    log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
-    env: shell.env,
-  })
-  try {
-    return await Promise.all(
-      names.map(async server => {
-        try {
-          return { server, tools: await upstreams.tools(server), problem: undefined }
-        } catch (error) {
-          return { server, tools: [], problem: (error as Error).message }
-        }
-      }),
-    )
-  } finally {
-    await upstreams.close()
-  }
-}
-
 const verdictOf = (config: Config, server: string, tool: DescribedTool): EffectVerdict =>
-  effectOf({ config, server, tool: tool.name, annotations: tool.annotations })
+  effectOf({
+    config,
+    server,
+    tool: tool.name,
+    annotations: tool.annotations,
+    definition: definitionHash(tool),
+  })
 
 const because: Record<EffectVerdict['source'], string> = {
   config: 'the configuration says so',
@@ -78,17 +59,18 @@ const because: Record<EffectVerdict['source'], string> = {
   default: 'nobody says otherwise',
 }
 
-function describe(config: Config, { server, tools: list, problem }: Listed) {
+function describe(config: Config, { server, tools: list, problem }: AskedServer) {
   const suggestions = suggestReads(list)
   const described = list.map(tool => ({
     tool: tool.name,
     ...verdictOf(config, server, tool),
     suggestion: suggestions.find(entry => entry.tool === tool.name)?.reason,
+    definition: definitionHash(tool),
   }))
   return { server, tools: described, problem }
 }
 
-function tellEffects(shell: Shell, config: Config, listed: readonly Listed[]): void {
+function tellEffects(shell: Shell, config: Config, listed: readonly AskedServer[]): void {
   const rows = listed.flatMap(({ server, tools: list }) =>
     list.map(tool => {
       const { effect, source } = verdictOf(config, server, tool)
@@ -99,7 +81,7 @@ function tellEffects(shell: Shell, config: Config, listed: readonly Listed[]): v
 }
 
 /** YAML to review. What the configuration already says of a tool is not said again. */
-function tellSuggestions(shell: Shell, config: Config, listed: readonly Listed[]): void {
+function tellSuggestions(shell: Shell, config: Config, listed: readonly AskedServer[]): void {
   const blocks = listed.flatMap(({ server, tools: list }) => {
     const open = list.filter(tool => toolSettings(config, server, tool.name).effect === undefined)
     const lines = suggestReads(open).map(

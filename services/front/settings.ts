@@ -23,7 +23,8 @@ export type FrontSettings = {
   /** The server that goes by this name in keys. */
   readonly serverOfScope: (name: string) => string | undefined
   authorize(agent: string, server: string, tool: string): Verdict
-  effect(server: string, tool: string, annotations: unknown): { effect: Effect; source: string }
+  /** @param definition hash of the tool's definition */
+  effect(server: string, tool: string, annotations: unknown, definition: string): { effect: Effect; source: string }
   /** Where the tool itself has a name for the change. */
   keyArgument(server: string, tool: string): { argument: string } | undefined
   /** The host program names the change; the model does not see the argument. */
@@ -47,7 +48,7 @@ export const frontSettings = (config: Config): FrontSettings => ({
   scopeName: server => scopeName(config, server),
   serverOfScope: name => serverOfScope(config, name),
   authorize: (agent, server, tool) => authorize({ config, agent, server, tool }),
-  effect: (server, tool, annotations) => effectOf({ config, server, tool, annotations }),
+  effect: (server, tool, annotations, definition) => effectOf({ config, server, tool, annotations, definition }),
   keyArgument: (server, tool) => toolSettings(config, server, tool).key,
   hostNamesKeys: agent => agentSettings(config, agent)?.hostNamesKeys ?? false,
   audit: (server, tool) => toolSettings(config, server, tool).audit,

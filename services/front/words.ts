@@ -5,7 +5,10 @@
 import { type Code, codes, type OutcomeCode } from '../../shared/call/codes.ts'
 
 /** What `holdfast_outcome` is asked with, ready to use. */
-export type Question = { readonly callId: string } | { readonly server: string; readonly key: string }
+export type Question =
+  | { readonly callId: string }
+  | { readonly server?: string; readonly key: string }
+  | { readonly tool: string; readonly arguments: unknown }
 
 const ask = (question: Question) => `holdfast_outcome ${JSON.stringify({ ...question, waitMs: 30_000 })}`
 
@@ -20,6 +23,8 @@ const quoted = (upstream: string | undefined) =>
 
 const sentences = (...parts: string[]) => parts.filter(part => part !== '').join(' ')
 
+const finalForKey = 'This is final for this key; a corrected call is a new change: use a new key.'
+
 export const words = {
   pending: (question: Question) =>
     `STILL RUNNING, not failed. Do not send this under another key. Next: ${ask(question)}.`,
@@ -27,7 +32,7 @@ export const words = {
   awaitingApproval: (question: Question) =>
     `WAITING FOR A PERSON'S APPROVAL, not failed. Do not send this under another key. Next: ${ask(question)}.`,
 
-  unknown: (question: Question, code: OutcomeCode, upstream?: string, recovery?: 'under_way' | 'over') =>
+  unknown: (question: Question, code: Code, upstream?: string, recovery?: 'under_way' | 'over') =>
     sentences(
       `MAY HAVE HAPPENED. ${codes[code].what}`,
       recovery === undefined ? '' : recoveryWords[recovery],
@@ -46,11 +51,11 @@ export const words = {
     return `NOTHING WAS SENT. ${what} Safe to repeat with the same key.`
   },
 
-  /** Follows the server's own words. */
-  failedFinally: 'This is final for this key; a corrected call is a new change: use a new key.',
+  /** Follows the server's own words. Not every client tells its model that a result is an error, so this does. */
+  failedFinally: `FAILED: the server answered with an error. ${finalForKey}`,
 
   failed: (code: OutcomeCode, upstream?: string) =>
-    `FAILED. ${codes[code].what} ${codes[code].means}${quoted(upstream)}\n${words.failedFinally}`,
+    `FAILED. ${codes[code].what} ${codes[code].means}${quoted(upstream)}\n${finalForKey}`,
 
   /** The outcome is on record, the server's answer is not. */
   succeededByEvidence: (evidence: string) =>

@@ -26,7 +26,7 @@ import { openDatabase } from '../../shared/stores/database.ts'
 import { numbered } from '../../shared/stores/open.ts'
 import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
-import { auditDefaults, clickhouseAt } from '../audit/config.ts'
+import { auditDefaults, ownClickhouseAt } from '../audit/config.ts'
 import { start as startAudit } from '../audit/start.ts'
 import { keepCommandsMs, maxArgumentsBytes } from '../broker/keep.ts'
 import { createRelay } from '../broker/relay.ts'
@@ -157,7 +157,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
     config: { ...auditDefaults, checkpoints: { ...auditDefaults.checkpoints, lateMs: 0 } },
     listener: auditListener,
     journal,
-    clickhouse: clickhouseAt({ ...environment, dataDir }),
+    clickhouse: ownClickhouseAt({ ...environment, dataDir }),
     authenticate,
     signing: {
       db: pool,

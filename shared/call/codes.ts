@@ -20,6 +20,7 @@ const refusal = (http: number, what: string, means: string, next: string) =>
   ({ http, kind: 'refusal' as const, what, means, next }) satisfies CodeEntry
 
 const nothingSent = 'Nothing was sent to the server.'
+const nothingSentForThis = 'Nothing was sent for this request.'
 const notClaimed = 'This request was not accepted; earlier ones with this key may have run.'
 
 export const codes = {
@@ -161,13 +162,13 @@ export const codes = {
   idempotency_key_required: refusal(
     400,
     'A write needs an idempotency key and the call carried none.',
-    notClaimed,
+    nothingSentForThis,
     'Add idempotency_key: a name for this one intended change.',
   ),
   idempotency_key_invalid: refusal(
     400,
     'The key is empty, longer than 255 characters, or not printable ASCII.',
-    notClaimed,
+    nothingSentForThis,
     'Use 1 to 255 printable ASCII characters.',
   ),
   idempotency_key_disagrees: refusal(
@@ -249,6 +250,18 @@ export const codes = {
     'No call with this key is on record, and none received before this question will run.',
     'It did not happen under this key.',
     'Send it, with this key.',
+  ),
+  holdfast_unreachable: refusal(
+    503,
+    'Holdfast cannot be reached: no byte of the request was sent to it.',
+    notClaimed,
+    'Repeat it with the same key; if that goes on, tell the user that Holdfast is not running.',
+  ),
+  holdfast_lost: refusal(
+    503,
+    'The connection to Holdfast ended before its answer was complete.',
+    'It may have been accepted, and may have happened. The same key finds it.',
+    'Ask holdfast_outcome with this key, or repeat with the same key.',
   ),
   unauthorized: refusal(
     401,

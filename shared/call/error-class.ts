@@ -54,6 +54,8 @@ const classes: Readonly<Record<Code, ErrorClass>> = {
   too_many_waiting: 'capacity',
   server_unavailable: 'connection',
   not_found: 'request',
+  holdfast_unreachable: 'holdfast',
+  holdfast_lost: 'holdfast',
   unauthorized: 'policy',
   auth_unavailable: 'holdfast',
   origin_refused: 'policy',

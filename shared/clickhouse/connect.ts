@@ -6,7 +6,7 @@ import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickh
 import { ConfigError, UnavailableError } from '../errors.ts'
 import { type ChdbEngine, everyTenant, openChdb } from './chdb.ts'
 import { literal } from './literal.ts'
-import { migrate } from './migrate.ts'
+import { migrate, type MigrateOptions, requireSchema } from './migrate.ts'
 import { openChdbReader, openServerReader, type Reader, type ReaderOptions } from './reader.ts'
 
 /** `path`: a folder for the embedded engine. `url`: a server, user and password in it, such as http://user:secret@host:8123. */
@@ -16,7 +16,7 @@ export type ClickhouseAt =
       readonly url: string
       /** The user that SQL of agents runs as; best one that can SELECT only. Default: `url`. */
       readonly readerUrl?: string | undefined
-      /** The user that may change the schema. Default: `url`. */
+      /** The user that may change the schema: then it is brought up to date first. Default: somebody else does that. */
       readonly migrationUrl?: string | undefined
     }
 
@@ -35,9 +35,9 @@ export type Clickhouse = {
 }
 
 /**
- * Connects and migrates.
+ * Connects. The embedded engine's folder is migrated here; a server by `holdfast migrate`, which has rights of its own.
  * @throws ConfigError when the folder is in use, the platform has no engine, the address is wrong or the schema is not ours
- * @throws UnavailableError when a server does not answer
+ * @throws UnavailableError when a server does not answer, or its schema is not there yet
  */
 export function connectClickhouse(at: ClickhouseAt): Promise<Clickhouse> {
   return 'path' in at ? connectChdb(at.path) : connectServer(at)
@@ -62,7 +62,8 @@ async function connectChdb(path: string): Promise<Clickhouse> {
   }
 }
 
-async function migrateAsOwner(path: string): Promise<void> {
+/** Brings the embedded engine's folder to the current schema, in a short life of its own with an owner's rights. */
+export async function migrateAsOwner(path: string): Promise<void> {
   const engine = await openChdb(path, 'owner')
   try {
     const client = await chdbClient(engine)
@@ -92,7 +93,8 @@ async function connectServer(at: Exclude<ClickhouseAt, { path: string }>): Promi
   const client = serverClient(at.url)
   try {
     await ping(client)
-    await migrateServer(at.migrationUrl ?? at.url)
+    if (at.migrationUrl !== undefined) await migrateServer(at.migrationUrl)
+    await requireSchema(client)
   } catch (error) {
     await client.close()
     throw error
@@ -126,10 +128,17 @@ function serverClient(url: string): ClickHouseClient {
   }
 }
 
-async function migrateServer(url: string): Promise<void> {
+/**
+ * Brings a server to the current schema.
+ * @param url of a user that may create and alter in the database `holdfast`
+ * @returns the names of the files applied now
+ * @throws ConfigError as `migrate`; UnavailableError when it does not answer
+ */
+export async function migrateServer(url: string, options: MigrateOptions = {}): Promise<string[]> {
   const client = serverClient(url)
   try {
-    await migrate(client)
+    await ping(client)
+    return await migrate(client, options)
   } finally {
     await client.close()
   }

@@ -167,3 +167,9 @@ export async function presentOffsets(
   const rows = await result.json<{ offset: number | string }>()
   return new Set(rows.map(row => Number(row.offset)))
 }
+
+/** Whether no row of any tenant is in the table. */
+export async function isEmpty({ client }: Pick<Clickhouse, 'client'>): Promise<boolean> {
+  const result = await client.query({ query: 'select 1 as found from holdfast.events limit 1', format: 'JSONEachRow' })
+  return (await result.json()).length === 0
+}

@@ -183,7 +183,8 @@ export const variables: readonly Variable[] = [
   {
     name: 'CLICKHOUSE_MIGRATION_URL',
     default: undefined,
-    description: 'The same ClickHouse as a user that may create tables, for migrations. Default: `CLICKHOUSE_URL`.',
+    description:
+      'The same ClickHouse as a user that may create tables: for `holdfast migrate`, and for a single node, which migrates itself. Default: `CLICKHOUSE_URL`. Not for audit processes.',
   },
   {
     name: 'HOLDFAST_SIGNING_KEYS',

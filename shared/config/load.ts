@@ -9,6 +9,7 @@ import { type Ambiguous, compileAmbiguous } from './expression.ts'
 import { type ArgumentsFor, compileLanded, compileProbeArguments, type Landed } from './probe-expression.ts'
 import { readYaml, type YamlFile } from './places.ts'
 import { explain, type Problem } from './problems.ts'
+import { recipeProblems, withRecipes } from './recipes.ts'
 import { compileRedactions, type Redactions } from './redaction.ts'
 import { referenceProblems } from './references.ts'
 import { type Settings, settingsSchema } from './schema.ts'
@@ -48,10 +49,12 @@ export type LoadInput = {
 export function loadConfig({ path = 'holdfast.yaml', text = readText(path), env, dataDir }: LoadInput): Config {
   const file = readYaml(text)
   const values = { env, dataDir: dataDir ?? (env.HOLDFAST_DATA || '.holdfast') }
-  const parsed = settingsSchema.safeParse(file.value ?? undefined)
+  const value = withRecipes(file.value)
+  const parsed = settingsSchema.safeParse(value ?? undefined)
   const found = [
-    ...explain(settingsSchema, parsed.error?.issues ?? [], file.value),
-    ...referenceProblems(file.value, values),
+    ...explain(settingsSchema, parsed.error?.issues ?? [], value),
+    ...referenceProblems(value, values),
+    ...recipeProblems(value),
   ]
   // Of text that is no YAML nothing further can be said.
   const isReadable = file.value !== undefined

@@ -226,6 +226,16 @@ const tool = z.strictObject({
     .describe(
       'What a call does. Without it a tool is a write unless the server annotates it with `readOnlyHint: true`. Calling a write a read takes away its protection.',
     ),
+  definitions: z
+    .array(text.regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hex (copy it from `holdfast tools --json`)'), {
+      error: 'must be a list of SHA-256 in hex (copy them from `holdfast tools --json`)',
+    })
+    .min(1, 'is empty (remove it)')
+    .optional()
+    .meta({ kind: 'list of SHA-256' })
+    .describe(
+      'Definitions of the tool that `effect: read` was decided for, as `holdfast tools --json` shows them. Of any other definition it is not believed: the tool is a write unless its server says `readOnlyHint: true`.',
+    ),
   retention: duration('1s', '3650d')
     .optional()
     .describe(
@@ -325,6 +335,11 @@ const server = z.strictObject({
   lateWindow: duration('0s', '24h')
     .prefault('10m')
     .describe('How long a request stays open after its time-out, so that a late answer can settle the `unknown`.'),
+  recipe: text
+    .optional()
+    .describe(
+      'Settings for the tools of a public server that come with Holdfast (docs/recipes). What this file says itself, under `tools` or `defaults`, wins.',
+    ),
   formerly: serverName
     .optional()
     .describe(

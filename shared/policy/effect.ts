@@ -1,7 +1,7 @@
 import type { Effect } from '../call/effect.ts'
 import { own } from './authorize.ts'
 
-type Declared = { readonly effect?: Effect | undefined }
+type Declared = { readonly effect?: Effect | undefined; readonly definitions?: readonly string[] | undefined }
 
 /** The part of the configuration that says what tools do. */
 export type DeclaredEffects = {
@@ -19,13 +19,20 @@ export type EffectInput = {
   readonly tool: string
   /** The tool's annotations as the server gave them. */
   readonly annotations: unknown
+  /** Hash of the tool's definition. */
+  readonly definition: string
 }
 
-/** What a call of the tool does and who says so: the configuration, else `readOnlyHint: true`, else it is a write. */
-export function effectOf({ config, server, tool, annotations }: EffectInput): EffectVerdict {
+/**
+ * What a call of the tool does and who says so: the configuration, else `readOnlyHint: true`, else it is a write. A read
+ * that was declared of other definitions of the tool is not believed of this one.
+ */
+export function effectOf({ config, server, tool, annotations, definition }: EffectInput): EffectVerdict {
   const declared = own(config.servers, server)
-  const effect = declared && (own(declared.tools, tool)?.effect ?? declared.defaults.effect)
-  if (effect) return { effect, source: 'config' }
+  const settings = declared && { ...declared.defaults, ...own(declared.tools, tool) }
+  const effect = settings?.effect ?? declared?.defaults.effect
+  const isOfOthers = effect === 'read' && settings?.definitions?.includes(definition) === false
+  if (effect && !isOfOthers) return { effect, source: 'config' }
   const isReadOnly =
     typeof annotations === 'object' &&
     annotations !== null &&

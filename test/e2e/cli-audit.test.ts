@@ -41,6 +41,11 @@ before(async () => {
     yaml: `
 servers:
   lab: { url: ${lab.url}, timeout: 5s, sessions: shared }
+  keys:
+    url: ${lab.url}
+    timeout: 1s
+    sessions: shared
+    tools: { write: { recover: { replay: { header: Idempotency-Key }, budget: { attempts: 1 } } } }
 roles: { all: { allow: ["*"] } }
 agents: { dev: { roles: [all], readHistory: true } }
 `,
@@ -56,14 +61,16 @@ after(async () => {
   await clickhouse?.stop()
 })
 
-async function write(key: string, more: Record<string, unknown> = {}) {
-  const client = await node.modern({ path: '/lab' })
+async function write(key: string, more: Record<string, unknown> = {}, path = '/lab') {
+  const client = await node.modern({ path })
   const answer = await client.callTool({
     name: 'write',
     arguments: { what: key, ...more, idempotency_key: key },
   })
   return outcomeOf(answer)
 }
+
+const isOver = (outcome: unknown) => (outcome as { recovery?: { state: string } }).recovery?.state === 'over'
 
 async function audit(...more: string[]): Promise<Report & { exit: number; err: string }> {
   const { exit, out, err } = await runCli(['audit', '--ledger', lab.ledger, '--json', ...more], { env, cwd: folder })
@@ -108,11 +115,14 @@ test('stores that hold what happened: nothing is found, and the whole of them wa
   assert.equal((await write('failing', { behave: 'rpc_error' })).state, 'failed')
   assert.equal((await write(plants[0] as string)).replayed, true)
   assert.equal((await write(plants[0] as string, { more: 1 })).code, 'idempotency_conflict')
+  // What a refused replay was told is evidence; it is not the answer to the call.
+  const refused = ['refused again', { behave: ['reset_after', 'http_409'] }, '/keys'] as const
+  await eventually(async () => (isOver(await write(...refused)) ? true : undefined), { what: 'the end of recovery' })
   await settled()
   const { findings, checked, exit } = await audit()
   assert.deepEqual(findings, [])
   assert.equal(exit, 0)
-  assert.equal(checked.operations, plants.length + 3)
+  assert.equal(checked.operations, plants.length + 4)
   assert.equal(checked.effects, lab.effects().length)
   assert.ok((checked.historyRows ?? 0) >= 2 * plants.length && (checked.answers ?? 0) >= plants.length)
   assert.ok(checked.commands >= plants.length + 5, `${checked.commands} commands`)

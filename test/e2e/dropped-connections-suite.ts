@@ -11,14 +11,16 @@ import {
   textOf,
 } from '../helpers/node.ts'
 
-type Counts = {
+type Extent = {
   /** Connections that are dropped, with each era of client and server. */
   readonly drops: number
   /** Requests at a time with one key. */
   readonly together: number
+  /** From an answer to its row in the history. */
+  readonly visibleWithinMs: number
 }
 
-export function droppedConnectionsSuite(start: StartNode, { drops, together }: Counts): void {
+export function droppedConnectionsSuite(start: StartNode, { drops, together, visibleWithinMs }: Extent): void {
   let modern: Lab
   let legacy: Lab
   let node: Node
@@ -181,7 +183,7 @@ agents: { dev: { roles: [all], readHistory: true } }
     }
   })
 
-  test('from answer to row in the history the 99th percentile is under 2 s', async () => {
+  test(`from answer to row in the history the 99th percentile is under ${visibleWithinMs / 1000} s`, async () => {
     const client = await node.modern({ path: '/new' })
     const delays: number[] = []
     for (let n = 0; n < 12; n += 1) {
@@ -195,11 +197,11 @@ agents: { dev: { roles: [all], readHistory: true } }
           )
           return rows.length > 0 ? true : undefined
         },
-        { what: `the row of ${key}` },
+        { what: `the row of ${key}`, withinMs: 30_000 },
       )
       delays.push(performance.now() - answered)
     }
     delays.sort((a, b) => a - b)
-    assert.ok((delays.at(-1) as number) < 2_000, `slowest ${delays.at(-1)?.toFixed(0)} ms`)
+    assert.ok((delays.at(-1) as number) < visibleWithinMs, `slowest ${delays.at(-1)?.toFixed(0)} ms`)
   })
 }

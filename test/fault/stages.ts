@@ -44,8 +44,9 @@ export async function onNode(
       port: () => Number(new URL(node.ready().mcp).port),
       legacy: () => node.legacy({ path: '/narrow' }),
     }
-    const env = () => ({ HOLDFAST_DATA: join(node.folder, 'data'), DATABASE_URL: databaseOf(node) })
-    return await play({ ...options, lab, client, env, cwd: folder }, stage => disturb({ ...stage, node }))
+    return await play({ ...options, lab, client, env: () => storesOf(node), cwd: folder }, stage =>
+      disturb({ ...stage, node }),
+    )
   } finally {
     await node[Symbol.asyncDispose]()
     await lab.stop()
@@ -77,9 +78,11 @@ export async function onCluster(
   }
 }
 
-/** Where a single node's own database is. */
-const databaseOf = ({ folder }: Node): string =>
-  (JSON.parse(readFileSync(join(folder, 'data', 'postgres.json'), 'utf8')) as { url: string }).url
+/** A single node's own stores. */
+export const storesOf = ({ folder }: Node): StoresEnv => ({
+  HOLDFAST_DATA: join(folder, 'data'),
+  DATABASE_URL: (JSON.parse(readFileSync(join(folder, 'data', 'postgres.json'), 'utf8')) as { url: string }).url,
+})
 
 type Client = { readonly key: string; readonly port: () => number; readonly legacy: () => Promise<LegacyClient> }
 type Play = Playing & {

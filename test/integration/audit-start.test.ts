@@ -108,11 +108,7 @@ test('the environment says which store the service opens', () => {
   const environment = readEnvironment({ HOLDFAST_AUDIT_PORT: '0', HOLDFAST_DATA: '/data' })
   assert.deepEqual(clickhouseAt(environment), { path: '/data/history' })
   const server = readEnvironment({ CLICKHOUSE_URL: 'http://ch:8123', CLICKHOUSE_READER_URL: 'http://reader@ch:8123' })
-  assert.deepEqual(clickhouseAt(server), {
-    url: 'http://ch:8123',
-    readerUrl: 'http://reader@ch:8123',
-    migrationUrl: undefined,
-  })
+  assert.deepEqual(clickhouseAt(server), { url: 'http://ch:8123', readerUrl: 'http://reader@ch:8123' })
 })
 
 test('a key that cannot be looked up now is no wrong key', async () => {

@@ -47,10 +47,9 @@ test('tools shows for each tool of each server what it was taken for, and who sa
   assert.match(out, /^files:edit_file +write +nobody says otherwise$/m)
   const [only, ...others] = JSON.parse((await runCli(['tools', 'bank', '--json'], here)).out)
   assert.deepEqual(others, [])
-  assert.deepEqual(
-    only.tools.find((tool: { tool: string }) => tool.tool === 'transfer'),
-    { tool: 'transfer', effect: 'write', source: 'default' },
-  )
+  const { definition, ...transfer } = only.tools.find((tool: { tool: string }) => tool.tool === 'transfer')
+  assert.deepEqual(transfer, { tool: 'transfer', effect: 'write', source: 'default' })
+  assert.match(definition, /^[0-9a-f]{64}$/)
 })
 
 test('a server that cannot be reached is named, and the others are still shown', async () => {
@@ -85,6 +84,39 @@ test('--suggest prints YAML that can be pasted, and leaves out what is already s
     assert.match((await runCli(['tools'], here)).out, /^lab:get_note +write +nobody says otherwise$/m)
     const files = await configure(`servers:\n  bank: { url: "${bank.url}" }\n`)
     assert.match((await runCli(['tools', '--suggest'], files)).out, /^# Nothing to suggest/)
+  } finally {
+    await lab.stop()
+  }
+})
+
+test('check names the recipe that fits a server, and with --servers every tool that is not what it was', async () => {
+  const fits = await configure(
+    `servers:\n  files:\n    command: [node, ${JSON.stringify(filesystem)}, "\${data}/files"]\n`,
+  )
+  assert.match((await runCli(['check'], fits)).out, /^files .* none; one fits: recipe: server-filesystem$/m)
+
+  const inputSchema = { type: 'object' }
+  const tools = ['read_file', 'write_file', 'move_file', 'shred_file'].map(name => ({ name, inputSchema }))
+  const lab = await startLab({ era: 'modern', tools })
+  try {
+    const here = await configure(
+      `servers:\n  files: { url: "${lab.url}", recipe: server-filesystem }\n  gone: { url: "http://127.0.0.1:1/mcp" }\n`,
+    )
+    assert.equal((await runCli(['check'], here)).exit, 0)
+    const { exit, out, err } = await runCli(['check', '--servers'], here)
+    assert.equal(exit, 1)
+    assert.equal(err, 'There are 5 problems.\n')
+    const changed = 'is defined otherwise than in 2026.8.31, which recipe server-filesystem was written for'
+    assert.ok(
+      out.includes(`files:read_file ${changed} (that it is a read is not believed until you say effect: read)`),
+      out,
+    )
+    assert.ok(out.includes(`files:write_file ${changed} (see that its recover: still holds, or write your own)`))
+    assert.ok(out.includes(`files:move_file ${changed}\n`))
+    assert.match(out, /^files:shred_file is not in recipe server-filesystem/m)
+    assert.match(out, /^gone could not be asked: /m)
+    // And a changed read is a write.
+    assert.match((await runCli(['tools', 'files'], here)).out, /^files:read_file +write +nobody says otherwise$/m)
   } finally {
     await lab.stop()
   }

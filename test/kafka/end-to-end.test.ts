@@ -18,5 +18,8 @@ describe('end to end over Kafka', { concurrency: 2 }, () => {
   describe('protocols', inTurn, () => protocolsSuite(startKafkaNode))
   describe('public servers', inTurn, () => publicServersSuite(startKafkaNode))
   describe('bad input', inTurn, () => badInputSuite(startKafkaNode))
-  describe('dropped connections', inTurn, () => droppedConnectionsSuite(startKafkaNode, { drops: 10, together: 200 }))
+  describe('dropped connections', inTurn, () =>
+    // Another suite, and other files, have the machine meanwhile: what an idle one takes is measured by the single node.
+    droppedConnectionsSuite(startKafkaNode, { drops: 10, together: 200, visibleWithinMs: 10_000 }),
+  )
 })

@@ -21,6 +21,9 @@ test('every command explains itself', async () => {
   assert.equal(overview.exit, 0)
   const names = [...overview.out.matchAll(/^ {2}([\w-]+) /gm)].map(match => match[1] ?? '')
   assert.deepEqual(names, [
+    'import',
+    'start',
+    'connect',
     'check',
     'tools',
     'redact',
@@ -33,10 +36,13 @@ test('every command explains itself', async () => {
     'ask',
     'export',
     'replay',
+    'rebuild',
+    'diff',
     'prove',
     'verify',
     'signing-key',
     'audit',
+    'migrate',
     'crash-test',
   ])
   for (const name of names) {
@@ -104,7 +110,7 @@ test('check of a good file names what each server takes from the environment, ne
   const path = write('good.yaml', good)
   const { exit, out, err } = await runCli(['check', path], { cwd, env: { PAY_TOKEN: 'tok-1234' } })
   assert.equal(exit, 0)
-  assert.match(out, /^pay +http:\/\/127\.0\.0\.1:1\/mcp +PAY_TOKEN$/m)
+  assert.match(out, /^pay +http:\/\/127\.0\.0\.1:1\/mcp +PAY_TOKEN +none$/m)
   assert.match(out, /^bot +none: it may call nothing$/m)
   assert.doesNotMatch(out + err, /tok-1234/)
 })

@@ -93,7 +93,7 @@ test('a tool is a write unless the configuration or readOnlyHint: true says othe
     },
   } as const
   const effect = (server: string, tool: string, annotations?: unknown) => {
-    const { effect: what, source } = effectOf({ config: effects, server, tool, annotations })
+    const { effect: what, source } = effectOf({ config: effects, server, tool, annotations, definition: 'any' })
     return `${what} by ${source}`
   }
   assert.equal(effect('pay', 'transfer'), 'write by default')
@@ -106,4 +106,20 @@ test('a tool is a write unless the configuration or readOnlyHint: true says othe
   for (const hint of ['true', 1, null, undefined])
     assert.equal(effect('pay', 'x', { readOnlyHint: hint }), 'write by default')
   assert.equal(effect('pay', 'constructor', null), 'write by default')
+})
+
+test('a read that was declared of a definition is not believed of another one; a write is', () => {
+  const tools = {
+    find: { effect: 'read', definitions: ['a', 'b'] },
+    save: { effect: 'write', definitions: ['a'] },
+  } as const
+  const config = { servers: { pay: { defaults: {}, tools } } }
+  const effect = (tool: string, definition: string, annotations?: unknown) => {
+    const { effect: what, source } = effectOf({ config, server: 'pay', tool, annotations, definition })
+    return `${what} by ${source}`
+  }
+  assert.equal(effect('find', 'b'), 'read by config')
+  assert.equal(effect('find', 'changed'), 'write by default')
+  assert.equal(effect('find', 'changed', { readOnlyHint: true }), 'read by readOnlyHint')
+  assert.equal(effect('save', 'changed', { readOnlyHint: true }), 'write by config')
 })

@@ -11,6 +11,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import { openChdb } from '../../../shared/clickhouse/chdb.ts'
+import { migrateAsOwner } from '../../../shared/clickhouse/connect.ts'
 import { failure, isFailure } from './failure.ts'
 import { createProcesses } from './processes.ts'
 import { readRequest } from './request.ts'
@@ -31,8 +32,12 @@ export type LocalInput = {
   readonly log: Pick<Logger, 'info' | 'error'>
 }
 
-/** @throws ConfigError when another process holds the folder or the platform has no engine; the port in use as Node's own error */
+/**
+ * Brings its tables itself: whoever starts it owns them.
+ * @throws ConfigError when another process holds the folder or the platform has no engine; the port in use as Node's own error
+ */
 export async function startLocalClickhouse({ dataDir, port, log }: LocalInput): Promise<LocalClickhouse> {
+  await migrateAsOwner(dataDir)
   const engine = await openChdb(dataDir, 'owner')
   const deps = { engine, processes: createProcesses() }
   const server = createServer((message, response) => {

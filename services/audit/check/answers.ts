@@ -49,8 +49,14 @@ function ofResult(
 function lost(fact: OperationFact, events: readonly EventFact[], results: readonly ResultFact[]): Finding[] {
   const { operation, expired } = fact
   if (expired || (isSettled(operation) && operation.state === 'not_executed')) return []
-  const last = events.findLast(event => event.fields['resultCommitment'] !== undefined)
+  const last = events.findLast(event => event.fields['resultCommitment'] !== undefined && !settlesNothing(event))
   if (last === undefined || tryOf(last) !== placeOf(operation)) return []
   if (results.some(result => placeOf(result) === placeOf(operation))) return []
   return [finding(fact, 'I10', 'the answer that came is not on record any more', { event: briefly(last) })]
 }
+
+/** What a replay was told without settling anything is kept as evidence, not as the answer to the call. */
+const settlesNothing = ({ type, fields }: EventFact): boolean =>
+  (type === 'call.lost' || type === 'call.attempt_ended') && Number((fields['recovery'] as Replays)?.replays ?? 0) > 0
+
+type Replays = { readonly replays?: unknown } | undefined

@@ -9,9 +9,8 @@ import { topics } from '../../../shared/journal/topics.ts'
 import { type Hash, hashText, leafHash } from '../../../shared/proof/hash.ts'
 import { leafText } from '../../../shared/proof/leaf.ts'
 import { append, emptyFrontier, type Frontier, rootOf } from '../../../shared/proof/tree.ts'
-import { keepOriginal, textOfColumns, textOfRow } from '../../audit/sink/original.ts'
-import { rejectionOf } from '../../audit/sink/rejected.ts'
-import { parseEvent, rejectedRow } from '../../audit/sink/row.ts'
+import { textOfColumns, textOfRow } from '../../audit/sink/original.ts'
+import { rowFor } from '../../audit/sink/rejected.ts'
 import { type Carried, differences, nothingCarried } from './explain.ts'
 import type { Finding } from './finding.ts'
 import type { SignedHead } from './verify-checkpoints.ts'
@@ -160,7 +159,7 @@ function rejectedLeaf(data: string): string | undefined {
 /** @returns what is wrong in a row whose leaf says nothing of it: columns beside an original, and the journal's own */
 function faultOf(row: EventRow, record: JournalRecord | undefined): string | undefined {
   if (record === undefined) return undefined
-  const expected = rowOf(record)
+  const { row: expected } = rowFor(record)
   const [isLeaf, isColumns] = [leafOfRow(row) === leafOfRow(expected), textOfColumns(row) === textOfColumns(expected)]
   const isPlaced = row[at.journalTime] === expected[at.journalTime] && row[at.eventId] === expected[at.eventId]
   if (!isLeaf || (isColumns && isPlaced)) return undefined
@@ -169,11 +168,6 @@ function faultOf(row: EventRow, record: JournalRecord | undefined): string | und
 
 const namesOf = (row: EventRow, expected: EventRow): string =>
   eventColumns.filter((_, index) => JSON.stringify(row[index]) !== JSON.stringify(expected[index])).join(', ')
-
-function rowOf(record: JournalRecord): EventRow {
-  const parsed = parseEvent(record)
-  return 'row' in parsed ? keepOriginal(parsed.row, record) : rejectedRow(record, rejectionOf(record, parsed.rejected))
-}
 
 function tenantOf({ value }: JournalRecord): string {
   try {

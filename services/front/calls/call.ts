@@ -39,7 +39,7 @@ export async function handleCall(deps: CallDeps, incoming: Incoming): Promise<Ra
       : refuse({ ...asked, tool: name, server }, 'server_unavailable', `The tools of ${server} were never read.`)
   }
 
-  const { effect, source } = settings.effect(known.server, known.name, known.tool.annotations)
+  const { effect, source } = settings.effect(known.server, known.name, known.tool.annotations, known.hash)
   const policy = settings.authorize(incoming.identity.agent, known.server, known.name)
   const facts: CallFacts = {
     ...asked,

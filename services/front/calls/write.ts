@@ -51,7 +51,7 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
       key,
       keySource,
       now: deps.clock.now(),
-      hasOutputSchema: known.tool.outputSchema !== undefined,
+      outputSchema: known.tool.outputSchema,
       canAnswer: rawQuestion => canAnswer(incoming, rawQuestion),
       serverInfo,
     }),

@@ -2,8 +2,7 @@
  * The tools of every server, in memory: what is listed, and what a call is checked against. Begins with the list kept
  * in Postgres, is refreshed in the background, and keeps the last known list while a server is down.
  */
-import { createHash } from 'node:crypto'
-import canonicalize from 'canonicalize'
+import { definitionHash } from '../../../shared/call/definition.ts'
 import type { FrontUpstreams, Log, Tool } from '../deps.ts'
 import { type Queryable, readCatalogues, writeCatalogue } from './store.ts'
 
@@ -77,7 +76,10 @@ export async function startCatalogue({ servers, upstreams, pool, log, onChange }
 
   const take = (server: string, entry: Entry, text: string) => {
     entry.tools = new Map(
-      (JSON.parse(text) as Tool[]).map(tool => [tool.name, { server, name: tool.name, tool, hash: hashOf(tool) }]),
+      (JSON.parse(text) as Tool[]).map(tool => [
+        tool.name,
+        { server, name: tool.name, tool, hash: definitionHash(tool) },
+      ]),
     )
     entry.text = text
     version += 1
@@ -150,11 +152,6 @@ export async function startCatalogue({ servers, upstreams, pool, log, onChange }
     },
   }
 }
-
-const hashOf = (tool: Tool): string =>
-  createHash('sha256')
-    .update(canonicalize(tool) ?? '')
-    .digest('hex')
 
 async function within(work: Promise<unknown>, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined

@@ -2,13 +2,16 @@
  * Recovery that meets a server which refuses: while the first request is still on its way, after it has landed, and when
  * it never arrived. A refused attempt proves nothing of the first one (design section 3).
  */
+import { join } from 'node:path'
+import { temporaryFolder } from '../../helpers/postgres.ts'
 import { startLab } from '../../helpers/upstream/lab.ts'
 import { startNode } from '../../helpers/node.ts'
 import { agentAt, type Agent } from '../agent.ts'
+import { auditSettled } from '../audit.ts'
 import type { Fault, Faulted } from '../fault.ts'
 import { startStory, type Story, told, violations } from '../ledger.ts'
 import { missingEvents } from '../cuts/history.ts'
-import { pause } from '../stages.ts'
+import { pause, storesOf } from '../stages.ts'
 
 /** What a second request with the same key may be refused with. */
 const refusals = [
@@ -91,7 +94,9 @@ const withinMs = 60_000
 const atOnce = 24
 
 async function refuseAll(): Promise<Faulted> {
-  const lab = await startLab({ era: 'modern' })
+  const folder = await temporaryFolder()
+  const ledger = join(folder, 'ledger.jsonl')
+  const lab = await startLab({ era: 'modern', ledger })
   const node = await startNode({ yaml: configFor(lab.url) })
   try {
     const at = { port: () => Number(new URL(node.ready().mcp).port), key: node.ready().key, timeoutMs: 50_000 }
@@ -119,10 +124,11 @@ async function refuseAll(): Promise<Faulted> {
       { cluster: node },
       stories.map(({ key }) => key),
     )
+    const audited = await auditSettled(storesOf(node), { ledger, cwd: folder })
     return {
       runs: stories.length,
       lost: missing.length,
-      violations: [...broken, ...stories.flatMap(violations), ...missing],
+      violations: [...broken, ...stories.flatMap(violations), ...missing, ...audited],
     }
   } finally {
     await node[Symbol.asyncDispose]()

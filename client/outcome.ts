@@ -19,8 +19,8 @@ export type OutcomeMeta = {
     | 'expired'
   /** Why: a code of docs/errors.md. */
   readonly code?: string
-  /** This request's call. */
-  readonly callId: string
+  /** This request's call. Absent where `holdfast connect` answers while Holdfast is away: it knows only the key. */
+  readonly callId?: string
   /** The call whose operation it joined, or that it conflicts with. */
   readonly of?: string
   readonly key?: string

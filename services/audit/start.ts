@@ -11,6 +11,8 @@ import type { Log } from './log.ts'
 import { type Checkpointer, type CheckpointerDeps, startCheckpointer } from './proofs/checkpointer.ts'
 import { createFolder } from './proofs/places/folder.ts'
 import { createTable } from './proofs/places/table.ts'
+import type { SubjectKeys } from '../../shared/subjects/keys.ts'
+import { revealHandler, revealPath } from './reveal.ts'
 import { historyOf } from './sink/history.ts'
 import { type Sink, startSink } from './sink/sink.ts'
 import { createGate } from './sql/gate.ts'
@@ -27,6 +29,8 @@ export type AuditInput = {
   /** What the journal is signed with, and where that goes beside the history. Default: it is not. */
   readonly signing?: Signing | undefined
   readonly log: Log
+  /** To read back what is kept encrypted; undefined where the process has no secret. */
+  readonly subjects?: SubjectKeys | undefined
   /** Default: nobody watches. */
   readonly telemetry?: AuditTelemetry
 }
@@ -84,6 +88,11 @@ export async function start(input: AuditInput): Promise<Audit> {
     const gate = createGate(config.queries)
     const exports = createGate(config.exports)
     listener.serve('/', sqlHandler({ clickhouse, gate, exports, limits: config.limits, authenticate, log }))
+    const { subjects } = input
+    listener.serve(
+      revealPath,
+      revealHandler({ clickhouse, journal, limits: config.limits, authenticate, log, subjects }),
+    )
     serveMetrics(listener, telemetry.exposition)
     closers.push(async () => {
       listener.drain()

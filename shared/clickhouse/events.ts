@@ -43,6 +43,7 @@ export const eventColumns = [
   'fingerprint',
   'arguments',
   'arguments_bytes',
+  'subject',
   'arguments_commitment',
   'result_commitment',
   'policy_rule',

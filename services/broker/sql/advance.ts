@@ -1,7 +1,7 @@
 import type { UpstreamAnswer } from '../../../shared/call/record.ts'
 import type { NewRecord } from '../../../shared/journal/port.ts'
 import { textArray } from '../../../shared/postgres/arrays.ts'
-import type { Sealed } from '../seal.ts'
+import type { Sealed } from '../../../shared/crypto/seal.ts'
 import { changingDefinitions, keptColumns, keptDefinitions, keptRows } from './claim.ts'
 import { placedColumns, placedDefinitions, recordArrays, recordColumns } from './record.ts'
 import { type Changing, changingColumns, type Queryable, sealReceipt } from './row.ts'

@@ -177,10 +177,10 @@ enabled = false
 test("a person's file of Claude Code: servers of every project, in its folder; what a project switches off stays off", async () => {
   const here = { command: 'node', args: ['./server.js'] }
   await put('home/.claude.json', {
-    mcpServers: { everywhere: { command: 'run' } },
+    mcpServers: { everywhere: { command: 'run' }, remote: { url: 'http://127.0.0.1:4999/mcp' } },
     projects: {
       [cwd]: { mcpServers: { here, off: { command: 'x' } }, disabledMcpServers: ['off'] },
-      '/elsewhere': { mcpServers: { there: here } },
+      '/elsewhere': { mcpServers: { there: here, remote: { url: 'http://127.0.0.1:4999/mcp' } } },
     },
   })
   await put('.mcp.json', { mcpServers: { shared: { command: 'y' }, unwanted: { command: 'z' } } })
@@ -188,7 +188,7 @@ test("a person's file of Claude Code: servers of every project, in its folder; w
   const { exit, out, err } = await offline(['home/.claude.json', '.mcp.json', '.claude/settings.local.json'])
   assert.equal(exit, 0, err)
   const { servers } = await written()
-  assert.deepEqual(Object.keys(servers).sort(), ['everywhere', 'here', 'shared', 'there'])
+  assert.deepEqual(Object.keys(servers).sort(), ['everywhere', 'here', 'remote', 'shared', 'there'])
   assert.equal(servers.here?.cwd, undefined)
   assert.equal(servers.there?.cwd, '/elsewhere')
   assert.match(out, /off is switched off in the client\.\n {2}unwanted is switched off in the client\./)

@@ -93,6 +93,8 @@ export type Broker = {
   readonly held: Map<string, Held>
   /** Commands that are being handled: their rows may be committed before this process knows it. */
   readonly handling: Set<string>
+  /** Calls that were claimed as their commands were appended, and are still to be delivered. */
+  readonly claimedAhead: Set<string>
   /** Called when a slot of a server came free: the next waiting call may have it. */
   readonly slotFreed: (server: string) => void
   /** One statement for many: claims, transitions, joins. */

@@ -28,6 +28,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   'signing-key': async () => (await import('./signing-key.ts')).signingKey,
   commitment: async () => (await import('./commitment.ts')).commitment,
   reveal: async () => (await import('./reveal.ts')).reveal,
+  subject: async () => (await import('./subject.ts')).subject,
   erase: async () => (await import('./erase.ts')).erase,
   audit: async () => (await import('./audit.ts')).audit,
   migrate: async () => (await import('./migrate.ts')).migrate,

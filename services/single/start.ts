@@ -22,6 +22,7 @@ import { type Closers, createClosers } from '../../shared/process/closers.ts'
 import { createIds } from '../../shared/process/ids.ts'
 import { recordStart } from '../../shared/process/lifecycle.ts'
 import { onPort } from '../../shared/process/port-holder.ts'
+import { recordConfiguration } from '../../shared/stores/configurations.ts'
 import { openDatabase } from '../../shared/stores/database.ts'
 import { numbered } from '../../shared/stores/open.ts'
 import { createSubjectKeys } from '../../shared/subjects/keys.ts'
@@ -119,6 +120,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   relay.start()
   closers.add(() => relay.stop())
 
+  await recordConfiguration({ pool, clock, ids }, { config, service: 'single' })
   const start = { service: 'single', run: numbering.producer, policyVersion: config.version }
   closers.add(await recordStart({ journal, clock }, start))
   const trimming = startTrimming(opened, log)
@@ -134,6 +136,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
     {
       db: kept,
       journal,
+      ...(opened.kind === 'postgres' && { appending: opened.journal }),
       upstreams,
       settings: brokerSettings(config),
       clock,
@@ -168,6 +171,8 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       maker: ids.ulid(),
       folder: environment.checkpoints ?? ownCheckpoints(dataDir),
     },
+    clock,
+    ids,
     log,
     telemetry: telemetry.audit(),
   })
@@ -176,7 +181,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   const front = await startFront({
     config,
     listener: frontListener,
-    journal,
+    journal: broker.journal,
     broker: broker.port,
     upstreams,
     authenticate,

@@ -656,3 +656,8 @@ export const fields: Readonly<Record<FieldName, EventField>> = {
     means: 'Size of a record that could not be read.',
   },
 }
+
+/** The fields that stand in the JSON of an event; the others are attributes of its record. */
+export const memberNames = (Object.keys(fields) as FieldName[]).filter(
+  (name): name is keyof EventData => fields[name].attribute === undefined,
+)

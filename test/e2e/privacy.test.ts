@@ -229,6 +229,15 @@ test('erasing a subject destroys what is kept of it, once, on record without its
   const before = await askAbout('p-0815', 'Eve Evans')
   const other = await askAbout('p-4711', 'Ann Angel')
   const untouched = await eventsOf(before, 2)
+  const prove = (file: string) =>
+    eventually(
+      async () => {
+        const { exit } = await cli('prove', before, '--out', file)
+        return exit === 0 || undefined
+      },
+      { withinMs: 60_000, what: 'a checkpoint over the call' },
+    )
+  await prove('before.json')
   assert.match(
     (await cli('erase', '--subject', 'p-0815', '--reason', 'for p-0815')).err,
     /The reason names the subject/,
@@ -242,6 +251,35 @@ test('erasing a subject destroys what is kept of it, once, on record without its
   writeFileSync(join(node.folder, 'said.json'), '{"patient": {"id": "p-0815", "name": "Eve Evans"}, "ward": "b"}')
   assert.match((await cli('commitment', before, '--arguments', 'said.json')).err, /its subject was erased/)
   assert.equal((await cli('reveal', other, '--reason', 'x')).exit, 0, 'others are not touched')
+
+  const proofs = await Promise.all(
+    ['before.json', 'after.json'].map(async file => {
+      if (file === 'after.json') await prove(file)
+      return cli('verify', file)
+    }),
+  )
+  assert.deepEqual(
+    proofs.map(({ exit }) => exit),
+    [0, 0],
+    proofs.map(({ err }) => err).join(''),
+  )
+  const verified = await eventually(
+    async () => {
+      const ran = await cli('verify')
+      return ran.exit === 0 ? ran : undefined
+    },
+    { withinMs: 60_000, what: 'stores that verify' },
+  )
+  assert.equal(verified.exit, 0)
+
+  const asked = await cli('subject', 'p-0815', '--json')
+  const { pseudonyms, keys } = JSON.parse(asked.out) as { pseudonyms: string[]; keys: { erasedAt: string | null }[] }
+  assert.deepEqual([pseudonyms, keys.length], [[subject], 1])
+  assert.ok(keys[0]?.erasedAt)
+  const calls = await node.sql<{ call_id: string }>(
+    `select call_id from holdfast.events where subject = '${subject}' and call_id != ''`,
+  )
+  assert.deepEqual(calls, [{ call_id: before }])
 
   const again = await cli('erase', '--subject', 'p-0815', '--reason', 'request 17')
   assert.equal(again.exit, 0)

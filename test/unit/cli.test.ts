@@ -43,6 +43,7 @@ test('every command explains itself', async () => {
     'signing-key',
     'commitment',
     'reveal',
+    'subject',
     'erase',
     'audit',
     'migrate',

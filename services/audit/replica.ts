@@ -23,7 +23,7 @@ export function startAuditReplica({ settings, log }: { settings: Settings; log: 
   const needs = [...storeNeeds, 'history']
   return startReplica({ host, port, remedy: 'set HOLDFAST_AUDIT_PORT to another one', needs, log }, async opening => {
     const { listener, closers } = opening
-    const { pool, opened, ids, telemetry } = await openStores(opening, {
+    const { pool, clock, opened, ids, telemetry } = await openStores(opening, {
       service: 'audit',
       settings,
       maxConnections: 4,
@@ -41,6 +41,8 @@ export function startAuditReplica({ settings, log }: { settings: Settings; log: 
         authenticate: createAuthenticator({ pool, devKey, agentSettings: agent => agentSettings(config, agent) }),
         subjects: secret === undefined ? undefined : createSubjectKeys({ db: pool }, { secret, olderSecrets }),
         signing: keys && { db: pool, keys, maker: ids.ulid(), folder },
+        clock,
+        ids,
         log,
         telemetry: telemetry.audit(),
       }),

@@ -22,6 +22,7 @@ import { type Closers, createClosers } from '../../shared/process/closers.ts'
 import { createIds } from '../../shared/process/ids.ts'
 import { recordStart } from '../../shared/process/lifecycle.ts'
 import { onPort } from '../../shared/process/port-holder.ts'
+import { recordConfiguration } from '../../shared/stores/configurations.ts'
 import { openDatabase } from '../../shared/stores/database.ts'
 import { numbered } from '../../shared/stores/open.ts'
 import { createSubjectKeys } from '../../shared/subjects/keys.ts'
@@ -119,6 +120,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   relay.start()
   closers.add(() => relay.stop())
 
+  await recordConfiguration({ pool, clock, ids }, { config, service: 'single' })
   const start = { service: 'single', run: numbering.producer, policyVersion: config.version }
   closers.add(await recordStart({ journal, clock }, start))
   const trimming = startTrimming(opened, log)
@@ -169,6 +171,8 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       maker: ids.ulid(),
       folder: environment.checkpoints ?? ownCheckpoints(dataDir),
     },
+    clock,
+    ids,
     log,
     telemetry: telemetry.audit(),
   })

@@ -12,7 +12,15 @@ import type { Clickhouse } from '../../shared/clickhouse/connect.ts'
 import { insertEvents } from '../../shared/clickhouse/events.ts'
 import type { Reader } from '../../shared/clickhouse/reader.ts'
 import { runCli } from '../helpers/cli.ts'
-import { asRecord, openHistory, openServedHistory, rowOf, silent, temporaryFolder } from '../helpers/clickhouse.ts'
+import {
+  asRecord,
+  openHistory,
+  openServedHistory,
+  rowOf,
+  silent,
+  temporaryFolder,
+  unrecorded,
+} from '../helpers/clickhouse.ts'
 import { testListener } from '../helpers/listener.ts'
 import { day, officeDay } from '../helpers/office-day.ts'
 
@@ -101,6 +109,7 @@ async function exports(t: test.TestContext, clickhouse: Clickhouse): Promise<voi
   http.serve(
     '/',
     sqlHandler({
+      ...unrecorded,
       clickhouse,
       gate: createGate(auditDefaults.queries),
       exports: createGate(auditDefaults.exports),

@@ -7,7 +7,15 @@ import { sqlHandler } from '../../services/audit/http.ts'
 import { createGate } from '../../services/audit/sql/gate.ts'
 import type { Clickhouse } from '../../shared/clickhouse/connect.ts'
 import { insertEvents } from '../../shared/clickhouse/events.ts'
-import { asRecord, openHistory, openServedHistory, rowOf, silent, temporaryFolder } from '../helpers/clickhouse.ts'
+import {
+  asRecord,
+  openHistory,
+  openServedHistory,
+  rowOf,
+  silent,
+  temporaryFolder,
+  unrecorded,
+} from '../helpers/clickhouse.ts'
 import { asked, hostile } from '../helpers/grafana.ts'
 import { testListener } from '../helpers/listener.ts'
 import { officeDay } from '../helpers/office-day.ts'
@@ -34,6 +42,7 @@ async function questions(t: test.TestContext, clickhouse: Clickhouse): Promise<v
   http.serve(
     '/',
     sqlHandler({
+      ...unrecorded,
       clickhouse,
       gate: createGate(auditDefaults.queries),
       exports: createGate(auditDefaults.exports),

@@ -13,6 +13,7 @@ export type Reading = {
   readonly tenant: string
   readonly readHistory: boolean
   readonly mayReveal?: boolean
+  /** SHA-256 prefix of the key. */
   readonly credential?: string
 }
 /** Undefined for a key that is wrong; rejects with `UnavailableError` when that cannot be told now. */

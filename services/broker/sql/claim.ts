@@ -49,6 +49,7 @@ const columnTypes: Record<keyof Changing, string> = {
   expires_ms: 'bigint',
   recovery: 'json',
   recover_at_ms: 'bigint',
+  receipt: 'text',
 }
 
 export const keptDefinitions = 'kept_key_id text, kept text,'
@@ -74,8 +75,9 @@ const identity = [
 const definitionsOf = (columns: readonly (keyof Changing)[]) =>
   columns.map(column => `${column} ${columnTypes[column]}`).join(', ')
 const changingDefinitions = definitionsOf(changingColumns)
-/** No operation begins with a recovery: what a claim does not need it does not carry. */
-const claimed = changingColumns.filter(column => column !== 'recovery' && column !== 'recover_at_ms')
+/** No operation begins with a recovery or a receipt: what a claim does not need it does not carry. */
+const unclaimed: readonly string[] = ['recovery', 'recover_at_ms', 'receipt']
+const claimed = changingColumns.filter(column => !unclaimed.includes(column))
 const claimedDefinitions = definitionsOf(claimed)
 
 /**

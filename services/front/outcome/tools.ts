@@ -32,6 +32,10 @@ const outcomeProperties = {
   finishedAt: text('ISO 8601.'),
   expiresAt: text('ISO 8601; when the outcome is dropped.'),
   evidence: text('What settled it.'),
+  receipt: {
+    type: 'object',
+    description: 'Of a final outcome: the event that records it, and its leaf in the signed log.',
+  },
   recovery: {
     type: 'object',
     description:

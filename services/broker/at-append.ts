@@ -28,6 +28,7 @@ import { topics } from '../../shared/journal/topics.ts'
 import { crashPoint } from '../../shared/process/crash-point.ts'
 import { allowsTwins, tryClaim } from './claim.ts'
 import type { Broker } from './deps.ts'
+import { numberedBatch } from './numbered.ts'
 import { brokerGroup } from './outcomes.ts'
 import { problemOf } from './problem.ts'
 import { appendAndClaim, type Entry, inScopeOrder } from './sql/claim.ts'
@@ -42,7 +43,11 @@ const doubtMs = 30_000
 /** @returns the journal for a front in this process */
 export function createClaimingJournal(broker: Broker, journal: PostgresJournal): Journal {
   const entries = createBatcher(
-    broker.telemetry.batch('append_claim', (batch: readonly Entry[]) => appendBatch(broker, journal, batch)),
+    numberedBatch(
+      broker.numbering,
+      { eventsOf: ({ claim }: Entry) => [claim.event], isDone: ({ won }: Appended) => won },
+      broker.telemetry.batch('append_claim', batch => appendBatch(broker, journal, batch)),
+    ),
     { maxItems: 256, maxInFlight: 2 },
   )
   const append = async (records: readonly NewRecord[]) => {

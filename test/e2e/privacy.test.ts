@@ -154,6 +154,18 @@ test('what the rules name is in no event, neither in the journal nor in the hist
       assert.ok(!text.includes(secret), `${secret} is in the ${store}`)
 })
 
+test('an incident is found by its key, also where the record has a pseudonym of it', async () => {
+  const { exit, out, err } = await cli('replay', '--from', '1h', '--key', 'refund-ann@example.com-1', '--json')
+  assert.equal(exit, 0, err)
+  const { stories } = JSON.parse(out) as { stories: { key: string; tool: string }[] }
+  const writes = stories.filter(({ tool }) => tool !== '' && tool !== undefined)
+  assert.deepEqual(
+    writes.map(({ tool }) => tool),
+    ['write'],
+  )
+  assert.match(writes[0]!.key, /^~[0-9a-f]{32}$/)
+})
+
 test('holdfast audit holds pseudonyms to the rows they stand for', async () => {
   const { exit, out, err } = await cli('audit', '--json')
   const report = JSON.parse(out) as { findings: { what: string }[] }

@@ -47,6 +47,16 @@ test('a write is put on record and claimed in one commit, and passed over when i
   gate.open(done)
   assert.equal(await heard(lab, command.callId), 'own succeeded')
   assert.deepEqual(['append_claim_one', 'claim', 'standing'].map(count), [1, 0, 0])
+  const { rows } = await lab.pool.query<{ headers: string }>(
+    `select headers from outbox where key = $1 union all select headers from journal_records where key = $1`,
+    [command.callId],
+  )
+  const numbers = rows.map(({ headers }) => Number(JSON.parse(headers).ce_sequence))
+  assert.deepEqual(
+    numbers.map(number => number > 0),
+    [true, true],
+    'each event has its number',
+  )
   await lab.check()
 })
 

@@ -88,7 +88,6 @@ export async function openHoldfast({ pool, url, folder, log }: Stores) {
   const telemetry = await startTelemetry({ variables: {}, host: '127.0.0.1', token: undefined, log })
   const [front, watch] = [telemetry.front(), telemetry.broker()]
   const opened = await createPostgresJournal({ url: url, log, topics: Object.values(topics) })
-  const journal = front.journal(opened)
   const relay = createOutboxRelay({ journal: watch.relay(opened), log })
   relay.start()
   const ids = createIds()
@@ -96,6 +95,7 @@ export async function openHoldfast({ pool, url, folder, log }: Stores) {
   const broker = await startBroker({
     db: connections,
     journal: opened,
+    appending: opened,
     telemetry: watch,
     upstreams: { dispatch: async () => ({ kind: 'result', raw: noopResult, isError: false }) },
     settings: {
@@ -112,6 +112,7 @@ export async function openHoldfast({ pool, url, folder, log }: Stores) {
     },
   })
   await broker.ready
+  const journal = front.journal(broker.journal)
   const listener = await openListener({ host: '127.0.0.1', port: 0, needs: [], log })
   const audit = await startAudit({
     config: auditDefaults,

@@ -28,6 +28,7 @@ const passing = new Set([
   'too_many_waiting',
   'server_unavailable',
   'auth_unavailable',
+  'holdfast_unreachable',
 ])
 
 /** @param result the answer to the write itself */

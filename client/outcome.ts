@@ -19,8 +19,8 @@ export type OutcomeMeta = {
     | 'expired'
   /** Why: a code of docs/errors.md. */
   readonly code?: string
-  /** This request's call. */
-  readonly callId: string
+  /** This request's call. Absent where `holdfast connect` answers while Holdfast is away: it knows only the key. */
+  readonly callId?: string
   /** The call whose operation it joined, or that it conflicts with. */
   readonly of?: string
   readonly key?: string
@@ -31,7 +31,11 @@ export type OutcomeMeta = {
   readonly firstSeenAt?: string
   readonly expiresAt?: string
   readonly retryAfterMs?: number
+  readonly receipt?: Receipt
 }
+
+/** Of a final outcome: the event that records it, and its leaf in Holdfast's signed log. Keep it; `holdfast prove` takes it. */
+export type Receipt = { readonly event: string; readonly leaf: string }
 
 /** The answer to `holdfast_outcome` and to `GET /v1/outcomes/…`. */
 export type OutcomeRecord = {
@@ -47,6 +51,7 @@ export type OutcomeRecord = {
   readonly finishedAt?: string
   readonly expiresAt?: string
   readonly evidence?: string
+  readonly receipt?: Receipt
   /** What to do, in words for a model. */
   readonly next: string
   /** What the server answered, as far as it is on record. */

@@ -51,6 +51,13 @@ export const services: readonly Service[] = [
     port: 8090,
     required: [...everywhere, 'CLICKHOUSE_URL'],
     // The token opens /metrics beyond the machine itself.
-    optional: [...kafka, 'HOLDFAST_INTERNAL_TOKEN', 'CLICKHOUSE_READER_URL', 'HOLDFAST_AUDIT_PORT'],
+    optional: [
+      ...kafka,
+      'HOLDFAST_INTERNAL_TOKEN',
+      'CLICKHOUSE_READER_URL',
+      'HOLDFAST_SIGNING_KEYS',
+      'HOLDFAST_CHECKPOINTS',
+      'HOLDFAST_AUDIT_PORT',
+    ],
   },
 ]

@@ -79,6 +79,23 @@ Paths are [RFC 9535](https://www.rfc-editor.org/rfc/rfc9535). A path or a detect
 <file>\` shows it for arguments of your own, without sending anything. Where a rule cannot be applied (arguments nested deeper
 than 500 levels), all arguments are replaced.
 
+## Persons: \`personal\` of a tool
+
+Whom a call is about, and what of it is kept so that it can be erased. Each subject has a key of its own; what is kept stands in
+the event encrypted with it, arguments show \`[personal]\` in its place, and \`holdfast erase\` destroys the key. How that works,
+and what it does not do: [privacy.md](privacy.md#erasing-a-person).
+
+${tableOf(at('servers', 'x', 'tools', 'y', 'personal'))}
+
+\`\`\`yaml
+servers:
+  payments:
+    url: http://127.0.0.1:4001/mcp
+    tools:
+      update_customer:
+        personal: { subject: $.customer.id, keep: [$.customer.name, $.customer.address] }
+\`\`\`
+
 ## Recovery: \`recover\` of a tool
 
 What Holdfast does by itself about an outcome that is \`unknown\`. How it works: [concepts.md](concepts.md#recovery-of-an-unknown).

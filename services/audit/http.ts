@@ -4,12 +4,13 @@ import type { Handler } from '../../shared/internal/listener.ts'
 import { type ExportDeps, serveExport } from './export/http.ts'
 import type { Log } from './log.ts'
 import { isRefusal, type Refusal, refusalToWire, refuse } from './sql/refusal.ts'
+import { type Read, type ReadsDeps, recordRead } from './sql/reads.ts'
 import { readSqlRequest } from './sql/request.ts'
 import { respondAnswer, respondError } from './sql/respond.ts'
 import { type Authenticate, authorize, type RunDeps, runSql } from './sql/run.ts'
 import { secretOf } from './sql/secret.ts'
 
-export type HttpDeps = RunDeps & ExportDeps & { readonly authenticate: Authenticate; readonly log: Log }
+export type HttpDeps = RunDeps & ExportDeps & ReadsDeps & { readonly authenticate: Authenticate; readonly log: Log }
 
 export const sqlHandler =
   (deps: HttpDeps): Handler =>
@@ -48,7 +49,12 @@ async function sql(
   if (request.sql.trim() === '' && message.method === 'GET') return plain(response, 200, 'Ok.\n')
   if (request.sql.trim() === '')
     return refused(refuse('SYNTAX_ERROR', 'Send one SQL statement, such as: SELECT * FROM holdfast.calls LIMIT 10.'))
+  const startedAt = performance.now()
   const answer = await runSql(deps, reading.tenant, request)
+  const outcome =
+    'http' in answer ? { refused: answer.text } : { rows: answer.rowsRead, bytes: answer.bytes.byteLength }
+  const unrecorded = await recordRead(deps, { reading, message, statement: request.sql, startedAt, outcome })
+  if (unrecorded !== undefined) return respondError(response, request.queryId, refusalToWire(unrecorded))
   if ('http' in answer) return respondError(response, request.queryId, answer)
   return respondAnswer(response, request, answer)
 }
@@ -59,6 +65,13 @@ async function exported(
 ): Promise<void> {
   const reading = await authorize(deps.authenticate, secretOf(message, url))
   if (isRefusal(reading)) return respondError(response, undefined, refusalToWire(reading))
+  // Before it begins: what was sent of a stream that breaks off was read all the same.
+  // Not the whole address: a client may put its key there.
+  const asked = ['format', 'from', 'to'].map(name => `${name}=${(url.searchParams.get(name) ?? '').slice(0, 64)}`)
+  const statement = `EXPORT ${asked.join(' ')}`
+  const read: Read = { reading, message, statement, startedAt: performance.now(), outcome: {} }
+  const unrecorded = await recordRead(deps, read)
+  if (unrecorded !== undefined) return respondError(response, undefined, refusalToWire(unrecorded))
   return serveExport(deps, { tenant: reading.tenant, url, response })
 }
 

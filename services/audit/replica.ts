@@ -6,6 +6,7 @@ import { agentSettings } from '../../shared/config/settings.ts'
 import { createAuthenticator } from '../../shared/policy/authenticate.ts'
 import { type Replica, startReplica } from '../../shared/process/replica.ts'
 import { openStores, storeNeeds } from '../../shared/stores/open.ts'
+import { createSubjectKeys } from '../../shared/subjects/keys.ts'
 import { auditDefaults, clickhouseAt } from './config.ts'
 import { start } from './start.ts'
 
@@ -18,11 +19,11 @@ export const readAuditSettings = (variables: Variables): Settings =>
 
 export function startAuditReplica({ settings, log }: { settings: Settings; log: Logger }): Promise<Replica> {
   const { environment, config } = settings
-  const { host, auditPort: port, devKey } = environment
+  const { host, auditPort: port, devKey, secret, olderSecrets } = environment
   const needs = [...storeNeeds, 'history']
   return startReplica({ host, port, remedy: 'set HOLDFAST_AUDIT_PORT to another one', needs, log }, async opening => {
     const { listener, closers } = opening
-    const { pool, opened, ids, telemetry } = await openStores(opening, {
+    const { pool, clock, opened, ids, telemetry } = await openStores(opening, {
       service: 'audit',
       settings,
       maxConnections: 4,
@@ -38,7 +39,10 @@ export function startAuditReplica({ settings, log }: { settings: Settings; log: 
         journal: opened.journal,
         clickhouse: clickhouseAt(environment),
         authenticate: createAuthenticator({ pool, devKey, agentSettings: agent => agentSettings(config, agent) }),
+        subjects: secret === undefined ? undefined : createSubjectKeys({ db: pool }, { secret, olderSecrets }),
         signing: keys && { db: pool, keys, maker: ids.ulid(), folder },
+        clock,
+        ids,
         log,
         telemetry: telemetry.audit(),
       }),

@@ -1,6 +1,7 @@
 /** Starts the audit service: the sink from the journal to the history, and the SQL endpoint. The only place that builds its clients. */
 import { type Clickhouse, type ClickhouseAt, connectClickhouse } from '../../shared/clickhouse/connect.ts'
 import type { Listener } from '../../shared/internal/listener.ts'
+import { createIds } from '../../shared/process/ids.ts'
 import { serveMetrics } from '../../shared/internal/metrics.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import type { AuditTelemetry } from '../../shared/telemetry/audit.ts'
@@ -11,6 +12,8 @@ import type { Log } from './log.ts'
 import { type Checkpointer, type CheckpointerDeps, startCheckpointer } from './proofs/checkpointer.ts'
 import { createFolder } from './proofs/places/folder.ts'
 import { createTable } from './proofs/places/table.ts'
+import type { SubjectKeys } from '../../shared/subjects/keys.ts'
+import { revealHandler, revealPath } from './reveal.ts'
 import { historyOf } from './sink/history.ts'
 import { type Sink, startSink } from './sink/sink.ts'
 import { createGate } from './sql/gate.ts'
@@ -27,6 +30,11 @@ export type AuditInput = {
   /** What the journal is signed with, and where that goes beside the history. Default: it is not. */
   readonly signing?: Signing | undefined
   readonly log: Log
+  /** Database time, milliseconds. Default: the machine's own, and records say so. */
+  readonly clock?: { now(): number }
+  readonly ids?: { ulid(): string }
+  /** To read back what is kept encrypted; undefined where the process has no secret. */
+  readonly subjects?: SubjectKeys | undefined
   /** Default: nobody watches. */
   readonly telemetry?: AuditTelemetry
 }
@@ -83,7 +91,18 @@ export async function start(input: AuditInput): Promise<Audit> {
     needs.checkDegraded('checkpoints', async () => tellOf(checkpointer))
     const gate = createGate(config.queries)
     const exports = createGate(config.exports)
-    listener.serve('/', sqlHandler({ clickhouse, gate, exports, limits: config.limits, authenticate, log }))
+    const reads = {
+      journal,
+      clock: input.clock ?? Date,
+      clockIs: input.clock === undefined ? ('process' as const) : ('database' as const),
+      ids: input.ids ?? createIds(),
+    }
+    listener.serve('/', sqlHandler({ clickhouse, gate, exports, limits: config.limits, authenticate, log, ...reads }))
+    const { subjects } = input
+    listener.serve(
+      revealPath,
+      revealHandler({ clickhouse, journal, limits: config.limits, authenticate, log, subjects }),
+    )
     serveMetrics(listener, telemetry.exposition)
     closers.push(async () => {
       listener.drain()

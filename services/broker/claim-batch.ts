@@ -6,14 +6,10 @@ import { crashPoint } from '../../shared/process/crash-point.ts'
 /** `impossible`: the database refuses this row's data, and always will. */
 export type Claimed = { readonly won: boolean; readonly impossible?: string }
 
-/**
- * @param owner the id the claims were prepared under; one prepared under an older id loses and is made again
- */
 export async function claimBatch(db: Queryable, owner: string, claims: readonly Claim[]): Promise<Claimed[]> {
-  const current = claims.filter(({ changing }) => changing.owner === undefined || changing.owner === owner)
   const verdicts = new Map<Claim, Claimed>()
-  await claimOrSplit(db, owner, current, verdicts)
-  return claims.map(claim => verdicts.get(claim) ?? { won: false })
+  await claimOrSplit(db, owner, claims, verdicts)
+  return claims.map(claim => verdicts.get(claim) as Claimed)
 }
 
 async function claimOrSplit(

@@ -41,12 +41,21 @@ export function submitOf(broker: Broker, command: SubmitCommand, slot: Slot, fen
   }
 }
 
+type ClaimOptions = {
+  readonly checkTwins: boolean
+  readonly twinSlot: string
+  /** What holds the key's place. */
+  readonly fence?: OperationRow
+  /** Commits the claim; default: with those of others that wait. */
+  readonly by?: (claim: Claim) => Promise<Claimed>
+}
+
 /** One claim, optimistic: nothing is known of the key yet. */
 export async function tryClaim(
   broker: Broker,
   command: SubmitCommand,
   scope: string,
-  { fence, ...twins }: { checkTwins: boolean; twinSlot: string; fence?: OperationRow },
+  { fence, by, ...twins }: ClaimOptions,
 ): Promise<Claimed> {
   // Delivered again while it runs here: its claim would lose, and must not take the place of what is held.
   if (broker.held.has(command.callId)) return { won: false }
@@ -54,7 +63,7 @@ export async function tryClaim(
   const { event } = decide({ operation: undefined }, submitOf(broker, command, slot, fence?.fenced_ms ?? undefined))
   const { claim, held } = claimOf(broker, command, scope, { event: event as OperationEvent, ...twins })
   broker.held.set(command.callId, held)
-  const claimed = await send(broker, claim, command, fence).catch(error => {
+  const claimed = await (by?.(claim) ?? send(broker, claim, command, fence)).catch(error => {
     broker.log.warn({ err: error, call: command.callId }, 'a claim could not be confirmed; looking again')
     return { won: false }
   })

@@ -11,7 +11,7 @@ import type { EventContext } from './events.ts'
 import type { Held } from './held.ts'
 import type { Lanes, LaneLimits } from './lanes.ts'
 import type { Owner } from './owner.ts'
-import type { Seal } from './seal.ts'
+import type { Seal } from '../../shared/crypto/seal.ts'
 import type { Advance } from './sql/advance.ts'
 import type { Claim } from './sql/claim.ts'
 import type { Join } from './sql/joins.ts'
@@ -93,6 +93,8 @@ export type Broker = {
   readonly held: Map<string, Held>
   /** Commands that are being handled: their rows may be committed before this process knows it. */
   readonly handling: Set<string>
+  /** Calls that were claimed as their commands were appended, and are still to be delivered. */
+  readonly claimedAhead: Set<string>
   /** Called when a slot of a server came free: the next waiting call may have it. */
   readonly slotFreed: (server: string) => void
   /** One statement for many: claims, transitions, joins. */

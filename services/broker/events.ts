@@ -14,8 +14,9 @@ import {
   keyFields,
   reasonFields,
   type RecordRules,
+  saltOf,
 } from '../../shared/events/arguments.ts'
-import { commitment } from '../../shared/events/commitment.ts'
+import { callCommitment } from '../../shared/events/commitment.ts'
 import type { NewRecord } from '../../shared/journal/port.ts'
 
 const source = 'holdfast/broker'
@@ -24,7 +25,8 @@ const iso = (ms: number) => new Date(ms).toISOString()
 /** Who and what: stands in the first event of each try, and in events that are alone. */
 function callFields(context: EventContext, command: SubmitCommand) {
   const { callId, caller } = command
-  const about = argumentFields(context, redactionOf(context, command), { callId, text: command.arguments })
+  const redaction = redactionOf(context, command)
+  const about = argumentFields(context, redaction, { callId, text: command.arguments, personal: command.personal })
   return {
     agent: caller.agent,
     credential: caller.credential,
@@ -40,12 +42,18 @@ function callFields(context: EventContext, command: SubmitCommand) {
     effect: 'write' as const,
     effectSource: command.effectSource,
     keySource: command.keySource,
-    fingerprint: fingerprintShown(context.secret, command.fingerprint, about.redacted),
+    fingerprint: fingerprintShown(context.secret, redaction, {
+      fingerprint: command.fingerprint,
+      redacted: about.redacted,
+    }),
     arguments: about.arguments,
     truncated: about.truncated,
     argumentsBytes: about.argumentsBytes,
     argumentsCommitment: about.argumentsCommitment,
     redacted: about.redacted,
+    subject: about.subject,
+    subjectKey: about.subjectKey,
+    sealed: about.sealed,
     policyRule: command.policyRule,
     policyVersion: command.policyVersion,
     verdict: 'allow',
@@ -106,6 +114,8 @@ export function transitionRecord(
   const redaction = redactionOf(context, command)
   const key = keyFields(context, redaction, command)
   const told = reasonFields(redaction, input.reason, command.arguments)
+  const salt = saltOf(redaction, command.personal)
+  const commit = (text: string) => callCommitment(context.secret, { callId, salt }, text)
   const code = 'code' in event ? event.code : undefined
   const evidence = 'evidence' in event ? event.evidence : undefined
   // One literal whose fields may be undefined: spreading parts of it together took a third of a write's time here.
@@ -131,7 +141,7 @@ export function transitionRecord(
     code,
     errorClass: errorClassOf(code),
     evidence,
-    evidenceCommitment: settled?.words === undefined ? undefined : commitment(context.secret, callId, settled.words),
+    evidenceCommitment: settled?.words === undefined ? undefined : commit(settled.words),
     settledBy: evidence && (settled?.by ?? settlers[evidence]),
     look: 'look' in event ? event.look : undefined,
     recovery: 'recovery' in event && event.recovery ? recoveryFields(event.recovery) : undefined,
@@ -142,7 +152,7 @@ export function transitionRecord(
     durationMs: startedAt === undefined ? undefined : Math.max(0, event.at - startedAt),
     isError: answer && event.type === 'failed',
     resultBytes: answer && Buffer.byteLength(answer.raw),
-    resultCommitment: answer && commitment(context.secret, callId, answer.raw),
+    resultCommitment: answer && commit(answer.raw),
   }
   if (input.opens) {
     const opening = callFields(context, command)
@@ -327,6 +337,7 @@ export function lateRecord(
 ): NewRecord {
   const { command, operation, answer } = input
   const { epoch, round, attempt } = input.id
+  const salt = saltOf(redactionOf(context, command), command.personal)
   return eventRecord({
     type: 'call.answered_late',
     stream: `${operation.operationId}/late/${epoch}.${round}${attempt > 1 ? `.${attempt}` : ''}`,
@@ -348,7 +359,7 @@ export function lateRecord(
     clock: 'database',
     ...(answer !== undefined && {
       resultBytes: Buffer.byteLength(answer.raw),
-      resultCommitment: commitment(context.secret, command.callId, answer.raw),
+      resultCommitment: callCommitment(context.secret, { callId: command.callId, salt }, answer.raw),
     }),
   })
 }

@@ -3,7 +3,7 @@ import type { SubmitCommand } from '../../shared/call/command.ts'
 import type { KeyedRequest } from '../../shared/call/keyed.ts'
 import type { Operation } from '../../shared/call/operation.ts'
 import type { OutcomeRecord, UpstreamAnswer } from '../../shared/call/record.ts'
-import { changingOf } from './sql/row.ts'
+import { changingOf, receiptOf } from './sql/row.ts'
 
 export type Held = {
   /** The command of the current try. */
@@ -11,6 +11,8 @@ export type Held = {
   /** As last committed. */
   operation: Operation
   readonly retentionMs: number
+  /** Leaf of the event that ended it, once one did. */
+  receipt?: string | undefined
   /** The request of this try, where it carries a key of ours or may be needed again. */
   readonly request?: KeyedRequest | undefined
 }
@@ -22,7 +24,7 @@ export function letGo(all: Map<string, Held>, held: Held): void {
 
 /** The record as this process knows it, for a reply without another read. */
 export function recordOfHeld(
-  { command, operation, retentionMs }: Held,
+  { command, operation, retentionMs, receipt }: Held,
   answer: UpstreamAnswer | undefined,
 ): OutcomeRecord {
   const { tenant, keyspace, server, tool, key, caller } = command
@@ -38,6 +40,7 @@ export function recordOfHeld(
     conversation: caller.conversation,
     expiresAt: typeof expires === 'number' ? expires : undefined,
     expired: false,
+    receipt: receiptOf(operation.operationId, operation.sequence, receipt),
     answer,
   }
 }

@@ -26,6 +26,7 @@ export async function handleDelivery(broker: Broker, delivery: Delivery): Promis
 async function readAll(broker: Broker, delivery: Delivery): Promise<CallCommand[]> {
   const commands: CallCommand[] = []
   for (const record of delivery.records) {
+    if (broker.claimedAhead.delete(record.headers['ce_id'] ?? '')) continue
     const read = readCommand(record.value)
     const reason = 'command' in read ? problemOf(read.command) : read.reason
     if ('command' in read && reason === undefined) commands.push(withTraceOf(read.command, record.headers))

@@ -6,7 +6,7 @@ import type { SubmitCommand } from '../../shared/call/command.ts'
 import { type Carrier, derivedKey, type KeyedRequest, keyedRequest } from '../../shared/call/keyed.ts'
 import type { Operation } from '../../shared/call/operation.ts'
 import type { Broker } from './deps.ts'
-import type { Sealed } from './seal.ts'
+import type { Sealed } from '../../shared/crypto/seal.ts'
 
 export type KeptCall = {
   readonly request: KeyedRequest

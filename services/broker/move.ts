@@ -50,8 +50,9 @@ export async function move(
     if (event === undefined) return { operation: held.operation, moved: false }
     const next = evolve(held.operation, event)
     const tried = await tryAdvance(broker, held, { next, event, hasRecovery: recovery !== undefined }, options)
-    if (tried === 'moved') {
+    if (typeof tried === 'object') {
       held.operation = next
+      held.receipt = tried.receipt
       broker.telemetry.moved(held.command, next)
       return { operation: next, moved: true }
     }
@@ -84,7 +85,7 @@ async function tryAdvance(
   held: Held,
   { next, event, hasRecovery }: { next: Operation; event: OperationEvent; hasRecovery: boolean },
   options: MoveOptions,
-): Promise<'moved' | 'refused' | 'doubtful'> {
+): Promise<{ receipt: string | undefined } | 'refused' | 'doubtful'> {
   const { command, operation, retentionMs } = held
   const { answer, intentBefore, startedAt, reason, attempt, settled } = options
   const record = transitionRecord(broker.events, {
@@ -98,18 +99,19 @@ async function tryAdvance(
     attempt,
     settled,
   })
+  const changing = changingOf(next, retentionMs)
   try {
     const moved = await broker.advances.add({
       operationId: operation.operationId,
       expectedSequence: operation.sequence,
-      changing: changingOf(next, retentionMs),
+      changing,
       event: record,
       // What a replay was told without settling anything is not the answer to the call.
       answer: settlesNothing(event) ? undefined : answer,
       intentBefore,
       beside: besideOf(next, event, hasRecovery, options),
     })
-    return moved ? 'moved' : 'refused'
+    return moved ? { receipt: changing.receipt as string | undefined } : 'refused'
   } catch (error) {
     broker.log.warn(
       { err: error, operation: operation.operationId },
@@ -158,5 +160,6 @@ async function lookAgain(broker: Broker, held: Held): Promise<Operation | undefi
   const row = await patiently({ log: broker.log, signal: broker.stopping, doing: 'reading an operation again' }, () =>
     readById(broker.db, operationId),
   )
+  held.receipt = row?.receipt ?? undefined
   return row && operationOf(row)
 }

@@ -4,9 +4,11 @@ import { createBatcher } from '../../shared/batch/batcher.ts'
 import type { BrokerPort, ReplyPort } from '../../shared/call/broker-port.ts'
 import { waitForDispatches, warnOfCallsLeft } from './drain.ts'
 import type { Journal } from '../../shared/journal/port.ts'
+import type { PostgresJournal } from '../../shared/journal/postgres/journal.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import type { BrokerTelemetry } from '../../shared/telemetry/broker.ts'
 import { silentBroker } from '../../shared/telemetry/silent.ts'
+import { createClaimingJournal } from './at-append.ts'
 import { claimBatch } from './claim-batch.ts'
 import type { Broker, Settings } from './deps.ts'
 import type { EventContext } from './events.ts'
@@ -29,7 +31,7 @@ import { readBacklog } from './sql/backlog.ts'
 import { rememberJoins } from './sql/joins.ts'
 import { endOtherOwners, forgetOwners } from './sql/owners.ts'
 import { startRecovery } from './recover/recover.ts'
-import { createSeal } from './seal.ts'
+import { createSeal } from '../../shared/crypto/seal.ts'
 import { purgeKept } from './sql/recover.ts'
 import { purgeHandled, purgeResults } from './sql/purge.ts'
 import type { Queryable } from './sql/row.ts'
@@ -70,10 +72,14 @@ export type BrokerDeps = {
   readonly olderSecrets?: readonly string[]
   /** Default: nobody watches. */
   readonly telemetry?: BrokerTelemetry
+  /** The journal once more, where it is in the operations' database and fronts are in this process. */
+  readonly appending?: PostgresJournal
 }
 
 export type RunningBroker = {
   readonly port: BrokerPort
+  /** The journal for a front in this process. */
+  readonly journal: Journal
   /** Resolves when this broker has joined the group. */
   readonly ready: Promise<void>
   counts(): ReturnType<ReturnType<typeof createLanes>['counts']>
@@ -119,8 +125,9 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     lanes: createLanes(deps.settings.lane),
     waiting: createWaiting(deps.reply, monotonic),
     held: new Map(),
-    seal: createSeal(deps.events.secret, deps.olderSecrets),
+    seal: createSeal('kept calls', deps.events.secret, deps.olderSecrets),
     handling: new Set(),
+    claimedAhead: new Set(),
     slotFreed: server => startReady(broker, server),
     claims: createBatcher(
       numberedBatch(
@@ -175,7 +182,11 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
       await handleDelivery(broker, delivery)
       commits.handled(delivery)
     },
-    onRevoked: (_, partition) => commits.flush(partition),
+    onRevoked: (_, partition) => {
+      // What is delivered again later, here or elsewhere, is answered from the record.
+      broker.claimedAhead.clear()
+      return commits.flush(partition)
+    },
     onError: error => log.warn({ err: error }, 'the journal could not be read; trying again'),
   })
   const consumer = await consuming.catch(async error => {
@@ -194,6 +205,8 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
     backlog: () => readBacklog(db),
   })
 
+  // A trace shows the call's way through the journal: it has to take it.
+  const claimsAtAppend = deps.appending !== undefined && !telemetry.isTracing
   let stopped: Promise<void> | undefined
   const stop = () => {
     stopped ??= (async () => {
@@ -206,6 +219,7 @@ export async function startBroker(deps: BrokerDeps, options: BrokerOptions = {})
   }
   return {
     port: createOutcomes({ db, journal, resolve: resolution => resolveUnknown(broker, resolution) }),
+    journal: claimsAtAppend ? createClaimingJournal(broker, deps.appending) : deps.journal,
     ready: consumer.joined,
     counts: () => broker.lanes.counts(),
     stop,

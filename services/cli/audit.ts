@@ -1,5 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { readEnvironment } from '../../shared/config/environment.ts'
 import { parseDuration } from '../../shared/config/units.ts'
 import { openJournal } from '../../shared/journal/open.ts'
@@ -13,8 +11,9 @@ import { ledgerHelp, readLedger } from './audit/ledger.ts'
 import { readFacts } from './audit/read.ts'
 import { type Arguments, type Command, done, failed, misused, printJson, type Shell, textOption } from './command.ts'
 import { databaseUrl, unreachable } from './database.ts'
-import { dataFolder, runningOptions } from './running.ts'
+import { runningOptions } from './running.ts'
 import { quiet } from './quiet.ts'
+import { secretsOf } from './secrets.ts'
 
 export const audit: Command = {
   name: 'audit',
@@ -84,14 +83,6 @@ async function run(
   } finally {
     await closers.close()
   }
-}
-
-/** The secret and those before it, as the services have them: from the environment, or one a line in the data folder. */
-function secretsOf(shell: Shell): string[] {
-  const { HOLDFAST_SECRET: secret, HOLDFAST_OLDER_SECRETS: older = '' } = shell.env
-  const path = join(dataFolder(shell), 'secret')
-  const lines = secret ? [secret, ...older.split(',')] : existsSync(path) ? readFileSync(path, 'utf8').split('\n') : []
-  return lines.map(line => line.trim()).filter(line => line !== '')
 }
 
 function tell(shell: Shell, { findings, checked }: Report): void {

@@ -10,6 +10,7 @@ import { incidentText } from '../audit/replay/render/text.ts'
 import { type Arguments, type Command, done, misused, printJson, type Shell, textOption } from './command.ts'
 import { journalHelp, withJournal } from './journal.ts'
 import { momentHelp, momentOf } from './moment.ts'
+import { secretsOf } from './secrets.ts'
 import { createProgress } from './progress.ts'
 import { table } from './table.ts'
 
@@ -55,6 +56,7 @@ It may show redacted arguments' keys and names of agents of every tenant: it is 
         {
           journal,
           now: Date.now,
+          secrets: secretsOf(shell),
           progress: records => progress.say(() => `Read ${records.toLocaleString('en')} records of the journal.`),
         },
         {

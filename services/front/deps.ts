@@ -2,6 +2,7 @@ import type { BrokerPort } from '../../shared/call/broker-port.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import type { FrontTelemetry } from '../../shared/telemetry/front.ts'
+import type { SubjectKeys } from '../../shared/subjects/keys.ts'
 import type { Catalogue } from './catalogue/catalogue.ts'
 import type { Cancels } from './calls/cancels.ts'
 import type { Waiters } from './calls/waiters.ts'
@@ -68,6 +69,7 @@ export type Front = {
   readonly telemetry: FrontTelemetry
   /** Keys the commitments of arguments and results. */
   readonly secret: string
+  readonly subjects: SubjectKeys
   /** The name under which broker reaches this front. */
   readonly replyTo: string
   /** How often a silent operation is re-read while a caller waits for it. */

@@ -6,6 +6,7 @@ import type { Listener } from '../../shared/internal/listener.ts'
 import { serveMetrics } from '../../shared/internal/metrics.ts'
 import type { Journal } from '../../shared/journal/port.ts'
 import type { FrontTelemetry } from '../../shared/telemetry/front.ts'
+import { createSubjectKeys } from '../../shared/subjects/keys.ts'
 import { silentFront } from '../../shared/telemetry/silent.ts'
 import { crashPoint } from '../../shared/process/crash-point.ts'
 import { createCancels } from './calls/cancels.ts'
@@ -111,6 +112,7 @@ export async function startFront(input: FrontInput): Promise<RunningFront> {
       log,
       telemetry,
       secret,
+      subjects: createSubjectKeys({ db: pool }, { secret }),
       replyTo: input.replyTo,
       rereadMs: times.rereadMs,
       draining: draining.signal,

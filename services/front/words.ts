@@ -23,6 +23,8 @@ const quoted = (upstream: string | undefined) =>
 
 const sentences = (...parts: string[]) => parts.filter(part => part !== '').join(' ')
 
+const finalForKey = 'This is final for this key; a corrected call is a new change: use a new key.'
+
 export const words = {
   pending: (question: Question) =>
     `STILL RUNNING, not failed. Do not send this under another key. Next: ${ask(question)}.`,
@@ -49,11 +51,11 @@ export const words = {
     return `NOTHING WAS SENT. ${what} Safe to repeat with the same key.`
   },
 
-  /** Follows the server's own words. */
-  failedFinally: 'This is final for this key; a corrected call is a new change: use a new key.',
+  /** Follows the server's own words. Not every client tells its model that a result is an error, so this does. */
+  failedFinally: `FAILED: the server answered with an error. ${finalForKey}`,
 
   failed: (code: OutcomeCode, upstream?: string) =>
-    `FAILED. ${codes[code].what} ${codes[code].means}${quoted(upstream)}\n${words.failedFinally}`,
+    `FAILED. ${codes[code].what} ${codes[code].means}${quoted(upstream)}\n${finalForKey}`,
 
   /** The outcome is on record, the server's answer is not. */
   succeededByEvidence: (evidence: string) =>

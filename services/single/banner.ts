@@ -25,6 +25,7 @@ Connect
   Claude Code   claude mcp add --transport http holdfast ${mcp} --header "Authorization: Bearer ${key}"
   Codex         HOLDFAST_KEY=${key} codex -c mcp_servers.holdfast.url=${mcp} -c mcp_servers.holdfast.bearer_token_env_var=HOLDFAST_KEY
   Inspector     npx @modelcontextprotocol/inspector --cli ${mcp} --transport http --header "Authorization: Bearer ${key}" --method tools/list
+  stdio only    holdfast connect, with HOLDFAST_URL=${new URL(mcp).origin} HOLDFAST_KEY=${key}
 ${isExample ? tryIt : ''}
 Look
   npm run holdfast -- sql "select requested_at, agent, tool, idempotency_key, state, attempts from holdfast.calls order by requested_at desc limit 10"

@@ -22,8 +22,10 @@ import { type Closers, createClosers } from '../../shared/process/closers.ts'
 import { createIds } from '../../shared/process/ids.ts'
 import { recordStart } from '../../shared/process/lifecycle.ts'
 import { onPort } from '../../shared/process/port-holder.ts'
+import { recordConfiguration } from '../../shared/stores/configurations.ts'
 import { openDatabase } from '../../shared/stores/database.ts'
 import { numbered } from '../../shared/stores/open.ts'
+import { createSubjectKeys } from '../../shared/subjects/keys.ts'
 import { startTelemetry } from '../../shared/telemetry/telemetry.ts'
 import { createUpstreams } from '../../shared/upstream/pool.ts'
 import { auditDefaults, ownClickhouseAt } from '../audit/config.ts'
@@ -82,6 +84,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   const config = loadConfig({ path, env: variables, dataDir })
   closers.add(lockDataFolder(dataDir))
   const secret = environment.secret ?? readSecret(dataDir)
+  const olderSecrets = environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets
   const key = loadDevKey({ dataDir, env: variables })
   const frontListener = await onPort(frontPort, 'set HOLDFAST_FRONT_PORT to another one', port =>
     openListener({ host, port, needs: ['journal'], log }),
@@ -117,6 +120,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   relay.start()
   closers.add(() => relay.stop())
 
+  await recordConfiguration({ pool, clock, ids }, { config, service: 'single' })
   const start = { service: 'single', run: numbering.producer, policyVersion: config.version }
   closers.add(await recordStart({ journal, clock }, start))
   const trimming = startTrimming(opened, log)
@@ -132,6 +136,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
     {
       db: kept,
       journal,
+      ...(opened.kind === 'postgres' && { appending: opened.journal }),
       upstreams,
       settings: brokerSettings(config),
       clock,
@@ -139,7 +144,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
       log,
       events: { secret, maxArgumentsBytes, redactionOf: scopeRedaction(config) },
       numbering,
-      olderSecrets: environment.secret === undefined ? readOlderSecrets(dataDir) : environment.olderSecrets,
+      olderSecrets,
       reply: (_, replies) => deliver(replies),
       telemetry: brokerTelemetry,
     },
@@ -159,12 +164,15 @@ async function open(environment: Environment, variables: Variables, log: Logger,
     journal,
     clickhouse: ownClickhouseAt({ ...environment, dataDir }),
     authenticate,
+    subjects: createSubjectKeys({ db: pool }, { secret, olderSecrets }),
     signing: {
       db: pool,
       keys: environment.signingKeys ?? readSigning(dataDir),
       maker: ids.ulid(),
       folder: environment.checkpoints ?? ownCheckpoints(dataDir),
     },
+    clock,
+    ids,
     log,
     telemetry: telemetry.audit(),
   })
@@ -173,7 +181,7 @@ async function open(environment: Environment, variables: Variables, log: Logger,
   const front = await startFront({
     config,
     listener: frontListener,
-    journal,
+    journal: broker.journal,
     broker: broker.port,
     upstreams,
     authenticate,

@@ -20,6 +20,7 @@ const refusal = (http: number, what: string, means: string, next: string) =>
   ({ http, kind: 'refusal' as const, what, means, next }) satisfies CodeEntry
 
 const nothingSent = 'Nothing was sent to the server.'
+const nothingSentForThis = 'Nothing was sent for this request.'
 const notClaimed = 'This request was not accepted; earlier ones with this key may have run.'
 
 export const codes = {
@@ -161,13 +162,13 @@ export const codes = {
   idempotency_key_required: refusal(
     400,
     'A write needs an idempotency key and the call carried none.',
-    notClaimed,
+    nothingSentForThis,
     'Add idempotency_key: a name for this one intended change.',
   ),
   idempotency_key_invalid: refusal(
     400,
     'The key is empty, longer than 255 characters, or not printable ASCII.',
-    notClaimed,
+    nothingSentForThis,
     'Use 1 to 255 printable ASCII characters.',
   ),
   idempotency_key_disagrees: refusal(

@@ -49,6 +49,8 @@ const submit = z.object({
   meta: z.record(z.string(), z.unknown()).optional(),
   inputs: z.object({ requestState: z.string().optional(), inputResponses: z.unknown().optional() }).optional(),
   caller,
+  /** Of a call about a subject: what goes on record of it, encrypted. */
+  personal: z.object({ subject: text, keyId: text, sealed: text, salt: text }).optional(),
   policyRule: text.optional(),
   policyVersion: text.optional(),
   /** The call this one follows from. */

@@ -14,8 +14,18 @@ export type OutcomeRecord = {
   readonly expiresAt: number | undefined
   /** Retention has passed: the tombstone is all there is. */
   readonly expired: boolean
+  /** Of a final outcome: the event that says so, and its leaf in the signed log. Absent for those of earlier releases. */
+  readonly receipt?: Receipt | undefined
   /** Upstream's answer of the last finished attempt, exactly as sent. */
   readonly answer: UpstreamAnswer | undefined
+}
+
+/** What a caller can keep: `holdfast prove` finds the event, and whatever it shows must have this leaf. */
+export type Receipt = {
+  /** Event id. */
+  readonly event: string
+  /** RFC 9162 leaf hash, base64. */
+  readonly leaf: string
 }
 
 /** `result`: the result member of its JSON-RPC answer; `error`: the error member; `http`: status and excerpt as JSON. Never words of ours. */

@@ -41,6 +41,7 @@ export const tenantTables = ['events'] as const
 
 /** The others of the history, which every reader sees whole, and why it may. */
 export const openTables: readonly { readonly name: string; readonly because: string }[] = [
+  { name: 'checkpoints', because: 'signed hashes, of whose leaves nothing can be told' },
   { name: 'migrations', because: 'versions of the schema' },
   { name: 'writers', because: 'which process wrote which partition, and when' },
 ]

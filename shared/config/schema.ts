@@ -218,6 +218,21 @@ const redact = z.strictObject(
   { error: 'must be a mapping (write { arguments: [$.customer.email], detect: [cards] })' },
 )
 
+const personal = z.strictObject(
+  {
+    subject: jsonPath.describe(
+      'Where the arguments name the person, or other subject, that a call is about: the first text or number it matches.',
+    ),
+    keep: z
+      .array(jsonPath, { error: 'must be a list of JSONPaths (write [$.customer.name])' })
+      .max(100, 'has more than 100 entries (join some)')
+      .prefault([])
+      .meta({ kind: 'list of JSONPath' })
+      .describe("Values that are kept, encrypted with the subject's key. The subject itself is one of them."),
+  },
+  { error: 'must be a mapping (write { subject: $.customer.id, keep: [$.customer.name] })' },
+)
+
 /** Settings of one tool, and of `defaults` for all tools of a server. */
 const tool = z.strictObject({
   effect: z
@@ -272,6 +287,11 @@ const tool = z.strictObject({
     .optional()
     .describe(
       "What never goes on record of a call; see below. A tool's rules come on top of those of its server's `defaults`.",
+    ),
+  personal: personal
+    .optional()
+    .describe(
+      'Whose data a call is about, and what of it is kept so that it can be erased (`holdfast erase`); see below.',
     ),
   recover: recover
     .optional()
@@ -358,6 +378,12 @@ const role = z.strictObject({
     .describe(
       "Whether they may see the tenant's unknowns, of every agent, and settle them (`holdfast unknowns`, `holdfast resolve`).",
     ),
+  reveal: z
+    .boolean({ error: 'must be true or false' })
+    .prefault(false)
+    .describe(
+      'Whether they may read what is kept encrypted of a call, each time on record with a reason (`holdfast reveal`). The agent needs `readHistory` as well.',
+    ),
 })
 
 const agent = z.strictObject({
@@ -424,5 +450,6 @@ export type ServerConfig = z.output<typeof server>
 export type RecoverConfig = z.output<typeof recover>
 export type ToolConfig = z.output<typeof tool>
 export type RedactConfig = z.output<typeof redact>
+export type PersonalConfig = z.output<typeof personal>
 export type RoleConfig = z.output<typeof role>
 export type AgentConfig = z.output<typeof agent>

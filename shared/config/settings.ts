@@ -136,6 +136,8 @@ export type AgentSettings = {
   readonly readHistory: boolean
   /** May see and settle the unknowns of the whole tenant. */
   readonly mayResolve: boolean
+  /** May read what is kept encrypted of the tenant's calls. */
+  readonly mayReveal: boolean
 }
 
 export function agentSettings(config: Config, agent: string): AgentSettings | undefined {
@@ -149,6 +151,7 @@ export function agentSettings(config: Config, agent: string): AgentSettings | un
     hostNamesKeys: settings.keys === 'host',
     readHistory: settings.readHistory,
     mayResolve: settings.roles.some(role => own(config.roles, role)?.resolve === true),
+    mayReveal: settings.roles.some(role => own(config.roles, role)?.reveal === true),
   }
 }
 

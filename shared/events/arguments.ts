@@ -1,5 +1,5 @@
 /** What an event says of a call's arguments. */
-import { commitment, pseudonym } from './commitment.ts'
+import { callCommitment, noFingerprint, pseudonym } from './commitment.ts'
 import { keyRedaction, type Redacted, type Redaction, redactArguments, redactText } from './redact.ts'
 
 /** What is on record of a call's arguments depends on it. */
@@ -11,11 +11,29 @@ export type RecordRules = {
   readonly redactionOf: (server: string, tool: string) => Redaction
 }
 
+/** What of a call about a subject is on record, encrypted with the subject's key. Made by front, which has the keys. */
+export type Personal = {
+  /** Pseudonym of the subject. */
+  readonly subject: string
+  readonly keyId: string
+  readonly sealed: string
+  /** Of the call's commitments; also in `sealed`. */
+  readonly salt: string
+}
+
+/** The salt of a call's commitments: see `callCommitment`. */
+export const saltOf = (redaction: Redaction, personal: Personal | undefined): string | null | undefined =>
+  redaction.personal === undefined ? undefined : (personal?.salt ?? null)
+
 /** @param text arguments as JSON text */
 export function argumentFields(
   { secret, maxArgumentsBytes }: RecordRules,
   redaction: Redaction,
-  { callId, text }: { readonly callId: string; readonly text: string },
+  {
+    callId,
+    text,
+    personal,
+  }: { readonly callId: string; readonly text: string; readonly personal?: Personal | undefined },
 ) {
   const { text: shown, redacted } = redactArguments(redaction, text)
   const cut = Buffer.byteLength(shown) > maxArgumentsBytes
@@ -23,7 +41,10 @@ export function argumentFields(
     arguments: cut ? undefined : shown,
     truncated: cut ? ['arguments'] : undefined,
     argumentsBytes: Buffer.byteLength(text),
-    argumentsCommitment: commitment(secret, callId, text),
+    argumentsCommitment: callCommitment(secret, { callId, salt: saltOf(redaction, personal) }, text),
+    subject: personal?.subject,
+    subjectKey: personal?.keyId,
+    sealed: personal?.sealed,
     redacted: redacted.length === 0 ? undefined : redacted,
   }
 }
@@ -52,8 +73,14 @@ export function reasonFields(redaction: Redaction, text: string | undefined, abo
 }
 
 /** Without the fingerprint in clear, which is a bare hash: whoever sees it can try arguments until one fits. */
-export const fingerprintShown = (secret: string, fingerprint: string, redacted: readonly Redacted[] | undefined) =>
-  redacted?.some(entry => entry.in === 'arguments') ? fingerprintPseudonym(secret, fingerprint) : fingerprint
+export const fingerprintShown = (
+  secret: string,
+  redaction: Redaction,
+  { fingerprint, redacted }: { readonly fingerprint: string; readonly redacted: readonly Redacted[] | undefined },
+): string => {
+  if (redaction.personal !== undefined) return noFingerprint
+  return redacted?.some(entry => entry.in === 'arguments') ? fingerprintPseudonym(secret, fingerprint) : fingerprint
+}
 
 export const fingerprintPseudonym = (secret: string, fingerprint: string): string =>
   pseudonym(secret, ['fingerprint'], fingerprint)

@@ -141,6 +141,20 @@ export const eventTypes = {
     ocsf: api(2, activities.read),
     means: 'A statement on the history was refused or failed.',
   },
+  // persons
+  'subject.erased': {
+    version: 1,
+    stream: 'itself',
+    ocsf: api(1, activities.delete),
+    means:
+      'The keys of a subject were destroyed: what was encrypted with them is erased. It names the subject by pseudonym.',
+  },
+  'personal.revealed': {
+    version: 1,
+    stream: 'itself',
+    ocsf: api(1, activities.read),
+    means: 'Somebody read what is kept encrypted of a call: who, and why. On record before the answer leaves.',
+  },
   // the service itself
   'key.created': { version: 1, stream: 'itself', ocsf: api(1, activities.create), means: 'An API key was created.' },
   'key.revoked': { version: 1, stream: 'itself', ocsf: api(1, activities.delete), means: 'An API key was revoked.' },

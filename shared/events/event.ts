@@ -6,11 +6,12 @@
 import type { Effect } from '../call/effect.ts'
 import type { ErrorClass } from '../call/error-class.ts'
 import type { Evidence, OperationState } from '../call/operation.ts'
-import { canonicalJson } from '../json/canonical.ts'
+import { canonicalWriter } from '../json/canonical.ts'
 import { partitionFor } from '../journal/partition.ts'
 import type { NewRecord } from '../journal/port.ts'
 import { topics } from '../journal/topics.ts'
 import { type EventName, eventTypes } from './catalogue.ts'
+import { memberNames } from './fields.ts'
 import type { Redacted } from './redact.ts'
 
 export type { EventName }
@@ -59,6 +60,11 @@ export type HoldfastEvent = {
   readonly argumentsBytes?: number | undefined
   readonly argumentsCommitment?: string | undefined
   readonly resultCommitment?: string | undefined
+  /** Pseudonym of the person, or other subject, that the call is about. */
+  readonly subject?: string | undefined
+  readonly subjectKey?: string | undefined
+  /** Kept of the arguments, encrypted with the subject's key. */
+  readonly sealed?: string | undefined
   /** What was replaced before this was recorded: where, and by which rule. */
   readonly redacted?: readonly Redacted[] | undefined
 
@@ -136,6 +142,8 @@ export function eventRecord({ type, source, time, ...data }: HoldfastEvent): New
 export type EventAttributes = Pick<HoldfastEvent, 'type' | 'source' | 'time'>
 export type EventData = Omit<HoldfastEvent, keyof EventAttributes>
 
+const written = canonicalWriter(memberNames)
+
 /** The same from its two halves: taking them out of one object costs a write more than all else that is done here. */
 export function recordOf({ type, source, time }: EventAttributes, data: EventData): NewRecord {
   return {
@@ -143,7 +151,7 @@ export function recordOf({ type, source, time }: EventAttributes, data: EventDat
     partition: partitionFor(data.stream, topics.events.partitions),
     key: data.stream,
     // As it is hashed: whoever has the fields can write the same bytes.
-    value: canonicalJson(data),
+    value: written(data),
     headers: {
       'content-type': 'application/json',
       ce_specversion: '1.0',

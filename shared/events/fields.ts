@@ -282,6 +282,28 @@ export const fields: Readonly<Record<FieldName, EventField>> = {
     otel: 'holdfast.arguments.bytes',
     means: 'Size of the arguments as sent, in bytes of UTF-8.',
   },
+  subject: {
+    group: 'what',
+    kind: 'text',
+    column: 'subject',
+    ocsf: 'unmapped.subject',
+    otel: 'holdfast.subject',
+    means: 'Pseudonym of the person, or other subject, that the call is about (docs/privacy.md).',
+  },
+  subjectKey: {
+    group: 'what',
+    kind: 'text',
+    ocsf: 'unmapped.subject_key',
+    otel: 'holdfast.subject.key',
+    means: "The key of the subject that `sealed` is encrypted with. Once it is destroyed the subject's data is erased.",
+  },
+  sealed: {
+    group: 'what',
+    kind: 'text',
+    ocsf: 'unmapped.sealed',
+    otel: 'holdfast.sealed',
+    means: "What is kept of the arguments, and the salt of the call's commitments: AES-256-GCM, base64.",
+  },
   redacted: {
     group: 'what',
     kind: 'json',
@@ -634,3 +656,8 @@ export const fields: Readonly<Record<FieldName, EventField>> = {
     means: 'Size of a record that could not be read.',
   },
 }
+
+/** The fields that stand in the JSON of an event; the others are attributes of its record. */
+export const memberNames = (Object.keys(fields) as FieldName[]).filter(
+  (name): name is keyof EventData => fields[name].attribute === undefined,
+)

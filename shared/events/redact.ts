@@ -16,6 +16,15 @@ export type PathRule = {
   readonly path: string
   readonly because?: string | undefined
   readonly run: JsonPath
+  /** What stands in its place. Default: `[redacted]`. */
+  readonly mark?: string
+}
+
+/** Whose data a call is about, and what of it is kept so that it can be erased. */
+export type PersonalRule = {
+  /** Where the arguments name the subject. */
+  readonly subject: JsonPath
+  readonly keep: readonly PathRule[]
 }
 
 /** Everything that is configured for one tool. */
@@ -24,6 +33,7 @@ export type Redaction = {
   readonly detect: readonly DetectorName[]
   /** The key itself may say something about somebody: the record has a pseudonym of it. */
   readonly hideKey: boolean
+  readonly personal?: PersonalRule | undefined
 }
 
 export const noRedaction: Redaction = { paths: [], detect: [], hideKey: false }
@@ -41,6 +51,8 @@ export type Redacted = {
 }
 
 export const redactedMark = '[redacted]'
+/** Kept elsewhere, encrypted: in `sealed` of the same event. */
+export const personalMark = '[personal]'
 
 /** Names whose values are secrets wherever they stand. */
 const secretName =
@@ -57,12 +69,30 @@ export type RedactedArguments = {
 }
 
 /** @param text arguments as JSON text; what is not JSON is replaced whole */
-export function redactArguments({ paths, detect }: Redaction, text: string): RedactedArguments {
+export function redactArguments({ paths, detect, personal }: Redaction, text: string): RedactedArguments {
+  return applyRules(personal === undefined ? paths : [...paths, ...personal.keep], detect, text)
+}
+
+/** The values that a personal rule keeps, by their paths; what other rules name is not in them. */
+export function personalValues({ paths, detect, personal }: Redaction, text: string): Record<string, Json> {
+  if (personal === undefined) return {}
+  const value = JSON.parse(applyRules(paths, detect, text).text) as Json
+  return Object.fromEntries(
+    personal.keep.flatMap(({ run }) =>
+      run(value).map(location => [
+        normalizedPath(location),
+        location.reduce<unknown>((of, part) => (of as Record<string, unknown>)[part], value) as Json,
+      ]),
+    ),
+  )
+}
+
+function applyRules(paths: readonly PathRule[], detect: readonly DetectorName[], text: string): RedactedArguments {
   const found: Found = { detect, marked: new Map(), at: [], redacted: [], listed: 0, removed: [] }
   try {
     const value = JSON.parse(text) as Json
     const rule = paths.length === 0 ? undefined : mark(found, paths, value)
-    const kept = rule === undefined ? redact(found, value) : replace(found, value, rule.path, rule.because)
+    const kept = rule === undefined ? redact(found, value) : replace(found, value, rule)
     return { text: JSON.stringify(kept), redacted: listOf(found), removed: found.removed }
   } catch {
     return { text: JSON.stringify(redactedMark), redacted: [{ in: 'arguments', rule: 'unreadable' }], removed: [] }
@@ -115,16 +145,12 @@ function redactMembers(found: Found, value: Record<string, Json>, marked: Map<st
   return Object.fromEntries(members)
 }
 
-const secretNameRule: Pick<PathRule, 'path' | 'because'> = { path: 'names' }
+type Rule = Pick<PathRule, 'path' | 'because' | 'mark'>
+const secretNameRule: Rule = { path: 'names' }
 
-function redactPart(
-  found: Found,
-  part: string | number,
-  value: Json,
-  rule: Pick<PathRule, 'path' | 'because'> | undefined,
-): Json {
+function redactPart(found: Found, part: string | number, value: Json, rule: Rule | undefined): Json {
   found.at.push(part)
-  const kept = rule === undefined ? redact(found, value) : replace(found, value, rule.path, rule.because)
+  const kept = rule === undefined ? redact(found, value) : replace(found, value, rule)
   found.at.pop()
   return kept
 }
@@ -141,11 +167,11 @@ function nameShown(found: Found, name: string, index: number): string {
   return shown
 }
 
-function replace(found: Found, value: Json, rule: string, because?: string): Json {
+function replace(found: Found, value: Json, { path: rule, because, mark = redactedMark }: Rule): Json {
   if (value === redactedMark) return value
   list(found, rule, because)
   collect(found.removed, value)
-  return redactedMark
+  return mark
 }
 
 function redactFinds(found: Found, value: string): Json {
@@ -159,7 +185,7 @@ function redactFinds(found: Found, value: string): Json {
 function redactNumber(found: Found, value: number): Json {
   if (!Number.isSafeInteger(value) || value < 1e12) return value
   const [rule] = cutOut(found.detect, String(value)).rules
-  return rule === undefined ? value : replace(found, value, rule)
+  return rule === undefined ? value : replace(found, value, { path: rule })
 }
 
 function list(found: Found, rule: string, because?: string): void {

@@ -29,6 +29,7 @@ const recordSchema = z.looseObject({
   key: z.string(),
   expiresAt: z.number().optional(),
   expired: z.boolean(),
+  receipt: z.object({ event: z.string(), leaf: z.string() }).optional(),
   answer: z.object({ kind: z.enum(['result', 'input_required', 'error', 'http']), raw: z.string() }).optional(),
 })
 

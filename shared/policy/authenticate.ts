@@ -14,12 +14,14 @@ export type Identity = {
   readonly readHistory: boolean
   /** May see and settle the unknowns of the whole tenant. */
   readonly mayResolve: boolean
+  /** May read what is kept encrypted of the tenant's calls. */
+  readonly mayReveal: boolean
 }
 
 export type Authenticate = (secret: string) => Promise<Identity | undefined>
 
 /** What the configuration says of an agent. */
-export type AgentEntry = Pick<Identity, 'tenant' | 'keyspace' | 'roles' | 'readHistory' | 'mayResolve'>
+export type AgentEntry = Pick<Identity, 'tenant' | 'keyspace' | 'roles' | 'readHistory' | 'mayResolve' | 'mayReveal'>
 
 export type AuthenticatorDeps = {
   readonly pool: Queryable
@@ -78,7 +80,7 @@ export function createAuthenticator({
     if (devHash !== undefined && isSame(hash, devHash)) {
       // Whoever holds the key of the data folder is the operator.
       const entry = agentSettings('dev')
-      return identityOf(entry && { ...entry, mayResolve: true }, { agent: 'dev', keyId: 'dev', hash })
+      return identityOf(entry && { ...entry, mayResolve: true, mayReveal: true }, { agent: 'dev', keyId: 'dev', hash })
     }
     const keyId = keyIdOf(secret)
     if (keyId === undefined) return undefined
@@ -106,8 +108,8 @@ function identityOf(
   { agent, keyId, hash }: LookUp & { agent: string },
 ): Identity | undefined {
   if (!entry) return undefined
-  const { tenant, keyspace, roles, readHistory, mayResolve } = entry
-  return { keyId, credential: credentialOf(hash), agent, tenant, keyspace, roles, readHistory, mayResolve }
+  const { tenant, keyspace, roles, readHistory, mayResolve, mayReveal } = entry
+  return { keyId, credential: credentialOf(hash), agent, tenant, keyspace, roles, readHistory, mayResolve, mayReveal }
 }
 
 /** In a time that says nothing about where two hashes differ. */

@@ -30,6 +30,14 @@ export const crashPoints = {
   'front.read.recorded': { between: 'the end of a read is recorded; the agent has no answer' },
   'front.drain.begun': { between: 'new calls are refused; those in flight have no answer yet', once: true },
   'broker.batch.read': { between: 'commands are taken from the journal; none is handled' },
+  'broker.append_claim.before': {
+    between: 'a command and its claim are prepared; neither is committed',
+    only: 'postgres',
+  },
+  'broker.append_claim.committed': {
+    between: 'a command, its claim and its intent are committed together; nothing is sent',
+    only: 'postgres',
+  },
   'broker.claim.before': { between: 'claims are prepared; nothing is committed' },
   'broker.claim.committed': { between: 'claims and intents are committed; nothing is sent' },
   'broker.claim_fenced.committed': { between: 'a key that was asked for is claimed; nothing is sent' },

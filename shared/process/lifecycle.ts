@@ -1,6 +1,9 @@
 /** Starts and stops are on record: a gap in the history is then either a stop, or it is not. */
 import { type EventName, eventRecord } from '../events/event.ts'
 import type { Journal } from '../journal/port.ts'
+import { release } from './release.ts'
+
+const runtime = `node ${process.version} ${process.platform} ${process.arch}`
 
 type Deps = { readonly journal: Journal; readonly clock: { now(): number } }
 
@@ -26,6 +29,7 @@ export async function recordStart(
         tenant: '',
         clock: 'database',
         policyVersion,
+        ...(type === 'service.started' && { release, runtime }),
       }),
     ])
   }

@@ -8,6 +8,7 @@ import { createIds } from '../process/ids.ts'
 import { recordStart } from '../process/lifecycle.ts'
 import type { Opening } from '../process/replica.ts'
 import { startTelemetry, type Telemetry } from '../telemetry/telemetry.ts'
+import { recordConfiguration } from './configurations.ts'
 import { type Database, openDatabase } from './database.ts'
 
 export type Stores = Database & {
@@ -54,6 +55,7 @@ export async function openStores(
   closers.add(() => journal.close())
   needs.check('journal', () => journal.ping())
 
+  await needs.until('start_on_record', () => recordConfiguration({ ...database, ids }, { config, service }))
   const start = { service, run: numbering.producer, policyVersion: config.version }
   // Tried again under one id: it is in the history once.
   closers.add(await needs.until('start_on_record', () => recordStart({ journal, clock: database.clock }, start)))

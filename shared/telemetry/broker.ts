@@ -53,6 +53,8 @@ export type BrokerTelemetry = {
   reads(reads: BrokerReads): void
   /** Watches the relay's moves from the outbox into the journal. */
   relay<Of extends { drainOutbox(maxRows: number): Promise<number> }>(journal: Of): Pick<Of, 'drainOutbox'>
+  /** Spans are exported: each step of a call has one of its own, the next one's parent. */
+  readonly isTracing: boolean
   readonly exposition: Exposition | undefined
 }
 
@@ -108,6 +110,7 @@ export function createBrokerTelemetry({ metrics, tracing, exposition, now }: Dep
         return rows
       },
     }),
+    isTracing: tracing !== undefined,
     exposition,
   }
 }

@@ -22,6 +22,7 @@ export const silentBroker: BrokerTelemetry = {
   renewalFailed() {},
   reads() {},
   relay: journal => journal,
+  isTracing: false,
   exposition: undefined,
 }
 

@@ -15,6 +15,7 @@ import { createBridge } from '../../services/cli/connect/bridge.ts'
 import { type Proxy, startProxy } from '../../services/cli/crash-test/proxy.ts'
 import { type Answer, eventually, type Node, outcomeOf, startNode, textOf } from '../helpers/node.ts'
 import { type Lab, startLab } from '../helpers/upstream/lab.ts'
+import { labTools } from '../helpers/upstream/lab-tools.ts'
 
 const bin = fileURLToPath(new URL('../../services/cli/bin.js', import.meta.url))
 
@@ -202,7 +203,7 @@ test('a Holdfast that is killed, forgets its sessions and comes back elsewhere i
 
 /** A bridge in this process, with little patience; `said` is what the client reads. */
 function impatient(url: () => string, key = node.ready().key) {
-  const said: Array<{ id: unknown; result?: Answer; error?: { message: string } }> = []
+  const said: Array<{ id?: unknown; method?: string; result?: Answer; error?: { message: string } }> = []
   const agent = new Agent()
   const bridge = createBridge({
     agent,
@@ -280,10 +281,46 @@ test('while Holdfast stays away after a lost answer the client is told that it m
         'Next: holdfast_outcome {"server":"lab","key":"stays-away","waitMs":30000}; if still unknown, tell the user that this is unconfirmed.',
     )
     assert.deepEqual([outcomeOf(lost).state, outcomeOf(lost).code], ['unknown', 'holdfast_lost'])
+    // The key of a host program is asked for as well.
+    const host = { name: 'lab__write', arguments: {}, _meta: { 'dev.holdfast/idempotency-key': 'of-a-host' } }
+    const unsent = (await send(4, 'tools/call', host)).result as Answer
+    assert.match(textOf(unsent), /^NOT ACCEPTED\. .*holdfast_outcome \{"server":"lab","key":"of-a-host"/)
     port = wire.port
     const question = { server: 'lab', key: 'stays-away', waitMs: 30_000 }
     const asked = await send(3, 'tools/call', { name: 'holdfast_outcome', arguments: question })
     assert.match(textOf(asked.result as Answer), /"state":"succeeded"/)
+  } finally {
+    await bridge.end(0)
+    await agent.destroy()
+  }
+})
+
+test('a modern client that listens hears of changed tools, also after its stream was cut', async () => {
+  const { bridge, agent, said } = impatient(() => `http://127.0.0.1:${wire.port}/mcp`)
+  const heard = (method: string, times: number) =>
+    eventually(async () => (said.filter(message => message.method === method).length >= times ? true : undefined), {
+      withinMs: 60_000,
+      what: `${method}, ${times} times`,
+    })
+  const acknowledged = 'notifications/subscriptions/acknowledged'
+  const changed = 'notifications/tools/list_changed'
+  try {
+    const params = { notifications: { toolsListChanged: true }, _meta }
+    bridge.take(JSON.stringify({ jsonrpc: '2.0', id: 'listen', method: 'subscriptions/listen', params }))
+    await heard(acknowledged, 1)
+    lab.setTools([...labTools, { name: 'new', inputSchema: { type: 'object' } }])
+    await heard(changed, 1)
+    wire.resetAll()
+    await heard(acknowledged, 2)
+    lab.setTools(labTools)
+    await heard(changed, 2)
+    bridge.take(
+      JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 'listen', _meta } }),
+    )
+    assert.equal(
+      said.find(({ id }) => id === 'listen'),
+      undefined,
+    )
   } finally {
     await bridge.end(0)
     await agent.destroy()

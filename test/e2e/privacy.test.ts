@@ -23,8 +23,13 @@ before(async () => {
     tools:
       write: { redact: { arguments: [{ path: $.customer.name, because: a person }], key: true } }
       fail: { redact: { arguments: [$.account, $.text] } }
-roles: { all: { allow: ["*"] } }
-agents: { dev: { roles: [all], readHistory: true } }
+      ask: { effect: write, personal: { subject: $.patient.id, keep: [$.patient.name] } }
+      echo: { personal: { subject: $.patient.id, keep: [$.patient.name, $.note] } }
+roles: { all: { allow: ["*"] }, lawyer: { reveal: true } }
+agents:
+  dev: { roles: [all], readHistory: true }
+  reader: { roles: [all], readHistory: true }
+  stranger: { roles: [all, lawyer], readHistory: true, tenant: elsewhere }
 `,
   })
   agent = await node.modern({ path: '/lab' })
@@ -33,6 +38,27 @@ after(async () => {
   await node[Symbol.asyncDispose]()
   await lab.stop()
 })
+
+/** A read about a person: its two events are written by front, its values sealed there. */
+async function askAbout(id: string, name: string): Promise<string> {
+  const note = `note ${Math.random()}`
+  await agent.callTool({ name: 'echo', arguments: { patient: { id, name }, note, ward: 'b' } })
+  const [row] = await eventually(
+    async () => {
+      const rows = await node.sql<{ call_id: string }>(
+        "select call_id from holdfast.events where type = 'call.succeeded' and tool = 'echo' order by time desc limit 1",
+      )
+      const opened = await node.sql<{ subject: string }>(
+        `select subject from holdfast.events where call_id = '${rows[0]?.call_id}' and subject != ''`,
+      )
+      return opened.length > 0 && !seen.has(rows[0]!.call_id) ? rows : undefined
+    },
+    { withinMs: 30_000, what: 'the read' },
+  )
+  seen.add(row!.call_id)
+  return row!.call_id
+}
+const seen = new Set<string>()
 
 const cli = (...words: string[]) =>
   runCli(words, { cwd: node.folder, env: { HOLDFAST_DATA: 'data', HOLDFAST_CONFIG: 'holdfast.yaml' } })
@@ -128,6 +154,18 @@ test('what the rules name is in no event, neither in the journal nor in the hist
       assert.ok(!text.includes(secret), `${secret} is in the ${store}`)
 })
 
+test('an incident is found by its key, also where the record has a pseudonym of it', async () => {
+  const { exit, out, err } = await cli('replay', '--from', '1h', '--key', 'refund-ann@example.com-1', '--json')
+  assert.equal(exit, 0, err)
+  const { stories } = JSON.parse(out) as { stories: { key: string; tool: string }[] }
+  const writes = stories.filter(({ tool }) => tool !== '' && tool !== undefined)
+  assert.deepEqual(
+    writes.map(({ tool }) => tool),
+    ['write'],
+  )
+  assert.match(writes[0]!.key, /^~[0-9a-f]{32}$/)
+})
+
 test('holdfast audit holds pseudonyms to the rows they stand for', async () => {
   const { exit, out, err } = await cli('audit', '--json')
   const report = JSON.parse(out) as { findings: { what: string }[] }
@@ -153,4 +191,160 @@ test('holdfast check and holdfast redact show what would not go on record, befor
     (await cli('redact', 'lba', 'write', '--arguments', 'args.json')).err,
     /no server lba .*did you mean `lab`/,
   )
+})
+
+test('what is kept of a person can be shown to who may, each time on record, and proved', async () => {
+  const callId = await askAbout('p-4711', 'Ann Angel')
+  const [opened] = await eventsOf(callId, 2)
+  assert.deepEqual(JSON.parse(opened!.arguments), {
+    patient: { id: '[personal]', name: '[personal]' },
+    note: '[personal]',
+    ward: 'b',
+  })
+  const shown = await cli('reveal', callId, '--reason', 'asked by the person', '--json')
+  assert.equal(shown.exit, 0, shown.err)
+  const { values, subject } = JSON.parse(shown.out) as { values: Record<string, string>; subject: string }
+  assert.equal(values["$['patient']['name']"], 'Ann Angel')
+  assert.equal(values["$['patient']['id']"], 'p-4711')
+  const [record] = await eventually(async () => {
+    const rows = await node.sql<{ agent: string; reason: string; subject: string }>(
+      `select agent, reason, subject from holdfast.events where type = 'personal.revealed' and call_id = '${callId}'`,
+    )
+    return rows.length > 0 ? rows : undefined
+  })
+  assert.deepEqual(record, { agent: 'dev', reason: 'asked by the person', subject })
+
+  writeFileSync(
+    join(node.folder, 'said.json'),
+    JSON.stringify({ patient: { id: 'p-4711', name: 'Ann Angel' }, note: values["$['note']"], ward: 'b' }, null, 2),
+  )
+  const proved = await cli('commitment', callId, '--arguments', 'said.json')
+  assert.equal(proved.exit, 0, proved.err)
+  writeFileSync(join(node.folder, 'other.json'), '{"patient": {"id": "p-4711", "name": "Bob"}, "ward": "b"}')
+  assert.match((await cli('commitment', callId, '--arguments', 'other.json')).err, /is not what was recorded/)
+})
+
+test('who may not read it is refused with a sentence, and nothing is shown', async () => {
+  const callId = await askAbout('p-4711', 'Ann Angel')
+  const keyOf = async (agent: string) => (await cli('keys', 'create', '--agent', agent)).out.trim()
+  const refused = async (key: string, call = callId) =>
+    (await cli('reveal', call, '--reason', 'curious', '--key', key, '--url', node.ready().sql)).err
+  assert.match(await refused(await keyOf('reader')), /reader may not read what is kept encrypted/)
+  const stranger = await keyOf('stranger')
+  assert.match(await refused(stranger), /Nothing is kept encrypted/, 'of another tenant')
+  assert.match(await refused('hf_nobody'), /Send an API key/)
+  assert.match((await cli('reveal', '01NOSUCHCALL', '--reason', 'x')).err, /Nothing is kept encrypted of 01NOSUCHCALL/)
+  assert.match((await cli('reveal', callId, '--reason', ' ')).err, /Say with --reason/)
+})
+
+test('erasing a subject destroys what is kept of it, once, on record without its name; what comes later begins anew', async () => {
+  const before = await askAbout('p-0815', 'Eve Evans')
+  const other = await askAbout('p-4711', 'Ann Angel')
+  const untouched = await eventsOf(before, 2)
+  const prove = (file: string) =>
+    eventually(
+      async () => {
+        const { exit } = await cli('prove', before, '--out', file)
+        return exit === 0 || undefined
+      },
+      { withinMs: 60_000, what: 'a checkpoint over the call' },
+    )
+  await prove('before.json')
+  assert.match(
+    (await cli('erase', '--subject', 'p-0815', '--reason', 'for p-0815')).err,
+    /The reason names the subject/,
+  )
+  const erased = await cli('erase', '--subject', 'p-0815', '--reason', 'request 17', '--json')
+  assert.equal(erased.exit, 0, erased.err)
+  const { kind, subject } = JSON.parse(erased.out) as { kind: string; subject: string }
+  assert.equal(kind, 'erased')
+
+  assert.match((await cli('reveal', before, '--reason', 'x')).err, /It was erased at 2\d{3}-.*: the key of its subject/)
+  writeFileSync(join(node.folder, 'said.json'), '{"patient": {"id": "p-0815", "name": "Eve Evans"}, "ward": "b"}')
+  assert.match((await cli('commitment', before, '--arguments', 'said.json')).err, /its subject was erased/)
+  assert.equal((await cli('reveal', other, '--reason', 'x')).exit, 0, 'others are not touched')
+
+  const proofs = await Promise.all(
+    ['before.json', 'after.json'].map(async file => {
+      if (file === 'after.json') await prove(file)
+      return cli('verify', file)
+    }),
+  )
+  assert.deepEqual(
+    proofs.map(({ exit }) => exit),
+    [0, 0],
+    proofs.map(({ err }) => err).join(''),
+  )
+  const verified = await eventually(
+    async () => {
+      const ran = await cli('verify')
+      return ran.exit === 0 ? ran : undefined
+    },
+    { withinMs: 60_000, what: 'stores that verify' },
+  )
+  assert.equal(verified.exit, 0)
+
+  const asked = await cli('subject', 'p-0815', '--json')
+  const { pseudonyms, keys } = JSON.parse(asked.out) as { pseudonyms: string[]; keys: { erasedAt: string | null }[] }
+  assert.deepEqual([pseudonyms, keys.length], [[subject], 1])
+  assert.ok(keys[0]?.erasedAt)
+  const calls = await node.sql<{ call_id: string }>(
+    `select call_id from holdfast.events where subject = '${subject}' and call_id != ''`,
+  )
+  assert.deepEqual(calls, [{ call_id: before }])
+
+  const again = await cli('erase', '--subject', 'p-0815', '--reason', 'request 17')
+  assert.equal(again.exit, 0)
+  assert.match(again.out, /was erased at .*; nothing came since/)
+  assert.match((await cli('erase', '--subject', 'p-9999', '--reason', 'x')).err, /There is no key of this subject/)
+
+  const records = await eventually(async () => {
+    const rows = await node.sql<{ subject: string; reason: string }>(
+      "select subject, reason from holdfast.events where type = 'subject.erased'",
+    )
+    return rows.length > 0 ? rows : undefined
+  })
+  assert.deepEqual(records, [{ subject, reason: 'request 17' }])
+  assert.deepEqual(
+    await eventsOf(before, 2),
+    untouched,
+    'no event was changed: its leaf and every proof stay as they were',
+  )
+  const everything = JSON.stringify([
+    await node.sql('select * from holdfast.events'),
+    await onDatabase("select value from journal_records where topic = 'holdfast.events'"),
+    await onDatabase('select * from subject_keys'),
+    await onDatabase('select * from outbox'),
+  ])
+  for (const name of ['p-0815', 'Eve Evans']) assert.ok(!everything.includes(name), name)
+})
+
+test('a write about a person carries what is sealed through the journal, and its answer needs the salt too', async () => {
+  const answer = outcomeOf(
+    await agent.callTool({
+      name: 'ask',
+      arguments: { patient: { id: 'p-33', name: 'Pat' }, idempotency_key: 'k-33', behave: 'answer' },
+    }),
+  )
+  const rows = await eventually(
+    async () => {
+      const found = await node.sql<{
+        subject: string
+        result_commitment: string
+        arguments_commitment: string
+        fingerprint: string
+      }>(
+        `select subject, result_commitment, arguments_commitment, fingerprint from holdfast.events where call_id = '${answer.callId}' order by sequence`,
+      )
+      return found.length >= 2 ? found : undefined
+    },
+    { withinMs: 30_000 },
+  )
+  assert.match(rows[0]!.arguments_commitment, /^s:[0-9a-f]{64}$/)
+  assert.match(rows[1]!.result_commitment, /^s:[0-9a-f]{64}$/)
+  assert.equal(rows[0]!.fingerprint, '~')
+  assert.match(rows[0]!.subject, /^~[0-9a-f]{32}$/)
+  assert.equal((await cli('reveal', answer.callId, '--reason', 'x')).exit, 0)
+  const { exit, out, err } = await cli('audit', '--json')
+  assert.deepEqual([exit, (JSON.parse(out) as { findings: unknown[] }).findings], [0, []], err)
 })

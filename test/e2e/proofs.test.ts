@@ -10,13 +10,15 @@ import { type LocalClickhouse, startLocalClickhouse } from '../../infra/clickhou
 import { pathOf } from '../../services/audit/proofs/places/folder.ts'
 import type { Finding } from '../../services/cli/proofs/finding.ts'
 import type { Report } from '../../services/cli/verify.ts'
+import { canonicalJson } from '../../shared/json/canonical.ts'
 import { createPool, type Pool } from '../../shared/postgres/pool.ts'
 import { readCheckpoint, signCheckpoint } from '../../shared/proof/checkpoint.ts'
+import type { Proof } from '../../shared/proof/file.ts'
 import { leafHash } from '../../shared/proof/hash.ts'
 import { createSigningKey } from '../../shared/proof/note.ts'
 import { silent } from '../helpers/clickhouse.ts'
 import { runCli } from '../helpers/cli.ts'
-import { eventually, type Node, outcomeOf, startNode } from '../helpers/node.ts'
+import { eventually, type Node, type Outcome, outcomeOf, startNode } from '../helpers/node.ts'
 import { temporaryFolder, testPostgres } from '../helpers/postgres.ts'
 import { type LabChild, startLabChild } from '../helpers/upstream/lab-child.ts'
 
@@ -30,6 +32,8 @@ let lab: LabChild
 let node: Node
 let env: Record<string, string>
 let calls: string[]
+let first: Outcome
+let again: Outcome
 
 before(async () => {
   folder = await temporaryFolder()
@@ -61,7 +65,11 @@ agents: { dev: { roles: [all], readHistory: true } }
     const name = `change-${n}`
     const answer = await client.callTool({ name: 'write', arguments: { what: name, idempotency_key: name } })
     calls.push(outcomeOf(answer).callId)
+    if (n === 0) first = outcomeOf(answer)
   }
+  again = outcomeOf(
+    await client.callTool({ name: 'write', arguments: { what: 'change-0', idempotency_key: 'change-0' } }),
+  )
   await signed()
   // A second checkpoint, so that places have a middle and an end.
   await client.callTool({ name: 'write', arguments: { what: 'last', idempotency_key: 'last' } })
@@ -209,6 +217,18 @@ test('a call is proved offline with nothing but the public key, and nothing else
   assert.match(await broken(() => '{"holdfastProof":1}'), /not whole/)
 })
 
+test('every final answer carries its receipt, a replay the same one, and the proof of its event has that leaf', async () => {
+  assert.deepEqual(Object.keys(first.receipt ?? {}), ['event', 'leaf'])
+  assert.deepEqual(again.receipt, first.receipt)
+  assert.equal(again.replayed, true)
+  const { event, leaf } = first.receipt!
+  const { exit, out, err } = await runCli(['prove', event], { env, cwd: folder })
+  assert.equal(exit, 0, err)
+  const [proved] = (JSON.parse(out) as Proof).events
+  assert.equal(leafHash(canonicalJson(proved?.event)).toString('base64'), leaf)
+  assert.equal((proved?.event as { id: string } | undefined)?.id, event)
+})
+
 test('what was done to the journal is named', async t => {
   const { partition, size } = await fullest()
   const at = (offset: number) => `topic = 'holdfast.events' and partition = ${partition} and "offset" = ${offset}`
@@ -308,7 +328,7 @@ test('what was done to the history is named', async t => {
     t,
     () =>
       sql(
-        `insert into holdfast.events select * replace (toUInt64(journal_offset + 100000) as journal_offset) from holdfast.events_copy where ${at(0)}`,
+        `insert into holdfast.events select * replace (toUInt64(journal_offset + 100000) as journal_offset) from (select * from holdfast.events_copy where ${at(0)})`,
       ),
     { kind: 'inserted', ...history },
   )

@@ -67,7 +67,7 @@ before(async () => {
       writesOf('server-memory'),
     ),
     db: brief(asOnPage('mcp-sqlite', [join(folder, 'app.db')]), ['create_record', 'update_records', 'delete_records']),
-    pg: brief(asOnPage('mcp-postgres-server', [], { DATABASE_URL: database, PG_ALLOW_WRITE: 'true' }), []),
+    pg: brief(asOnPage('mcp-postgres-server', [], { DATABASE_URL: database, PG_ALLOW_WRITE: 'true' }), ['query']),
     stripe: brief(
       asOnPage('stripe-mcp', ['--tools=all'], {
         STRIPE_SECRET_KEY: 'sk_test_stand_in',
@@ -257,7 +257,7 @@ test('mcp-sqlite: a deletion is found by its probe, a row by the reference in it
   assert.deepEqual(rows.map(({ name }) => name).sort(), ['changed', 'lost'])
 })
 
-test('mcp-postgres-server: a refusal of the database is definite, a connection that ended is not', async () => {
+test('mcp-postgres-server: a refusal of the database is definite, a connection that ended is not; a lost statement runs once', async () => {
   const made = await call('pg', 'execute', { sql: 'create table paid (id int primary key)' }, 'table')
   assert.equal(outcomeOf(made).state, 'succeeded', textOf(made))
   assert.equal(outcomeOf(await call('pg', 'execute', { sql: 'insert into paid values (1)' }, 'one')).state, 'succeeded')
@@ -277,12 +277,17 @@ test('mcp-postgres-server: a refusal of the database is definite, a connection t
     },
     { withinMs: 60_000, what: 'the statement' },
   )
-  await admin.end()
   const ended = await running
   assert.equal(outcomeOf(ended).state, 'unknown', textOf(ended))
   assert.equal(outcomeOf(ended).code, 'ambiguous_error')
   assert.equal(outcomeOf(await call('pg', 'execute', { sql }, 'two')).replayed, true)
   assert.equal(arrived('mcp-postgres-server', 'execute'), 4)
+
+  const insert = { sql: 'insert into paid values (3) returning id' }
+  await loseAnswer({ server: 'pg', recipe: 'mcp-postgres-server', tool: 'query', args: insert }, 'unknown')
+  const { rows } = await admin.query('select id from paid order by id')
+  assert.deepEqual(rows, [{ id: 1 }, { id: 3 }])
+  await admin.end()
 })
 
 test('mcp-rest-api: with an API that honours keys a lost request is sent again, and carried out once', async () => {

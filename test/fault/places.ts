@@ -28,6 +28,8 @@ export const passedBy: Partial<Record<CrashPoint, SceneName>> = {
   'front.cancel.after': 'cancelled',
   'front.read.dispatched': 'read',
   'front.read.recorded': 'read',
+  'broker.claim.before': 'duplicates',
+  'broker.claim.committed': 'duplicates',
   'broker.claim_fenced.committed': 'asked',
   'front.resubmit.before': 'queued',
   'broker.reopen.committed': 'busy, then not',

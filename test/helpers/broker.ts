@@ -25,8 +25,8 @@ import type { OperationState } from '../../shared/call/operation.ts'
 import type { OutcomeRecord, Reply } from '../../shared/call/record.ts'
 import type { Seen } from '../../shared/call/seen.ts'
 import { target, type TransitionEvent } from '../../shared/call/transitions.ts'
-import type { Delivery, Journal, JournalRecord } from '../../shared/journal/port.ts'
-import { createPostgresJournal } from '../../shared/journal/postgres/journal.ts'
+import type { Delivery, Journal, JournalRecord, Position } from '../../shared/journal/port.ts'
+import { createPostgresJournal, type PostgresJournal } from '../../shared/journal/postgres/journal.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import { createDatabaseClock } from '../../shared/postgres/clock.ts'
 import { byKeySettings, createPool, type Pool } from '../../shared/postgres/pool.ts'
@@ -54,12 +54,16 @@ export type LabOptions = BrokerOptions & {
   readonly url?: string
   /** Where the journal is, when it is not with the operations. */
   readonly journalUrl?: string
+  /** Lets a front claim at the append although nothing is consumed. */
+  readonly atEnd?: boolean
   /** How far this broker's estimate of database time is behind. */
   readonly clockBehindMs?: number
 }
 
 export type TestBroker = {
   readonly running: RunningBroker
+  /** Appends a command as a front in the process of this broker does. */
+  append(command: CallCommand): Promise<Position>
   /** Hands commands to this broker as one delivery, as the journal does; resolves when they have been handled. */
   deliver(...commands: CallCommand[]): Promise<void>
   /** Hands values to this broker as they might stand in the journal. */
@@ -247,6 +251,7 @@ export async function openBroker(shared: Shared, options: LabOptions): Promise<T
     db = pool => pool,
     consume = true,
     journalLeaseMs,
+    atEnd = false,
     url: _url,
     journalUrl: _journalUrl,
     clockBehindMs = 0,
@@ -269,10 +274,17 @@ export async function openBroker(shared: Shared, options: LabOptions): Promise<T
       return { joined: Promise.resolve(), assigned: () => [], stop: async () => {} }
     },
   }
+  const statements = db(pool as Queryable)
+  const appending: PostgresJournal = {
+    ...journal,
+    appendBy: (records, run) => journal.appendBy(records, () => run(statements as never)),
+    isAtEnd: (group, at) => atEnd || journal.isAtEnd(group, at),
+  }
   const running = await startBroker(
     {
-      db: db(pool as Queryable),
+      db: statements,
       journal: watched,
+      ...(shared.journalUrl === shared.url && { appending }),
       upstreams: { dispatch: request => shared.upstream.dispatch(request) },
       settings: {
         serverOf: server => server,
@@ -306,6 +318,7 @@ export async function openBroker(shared: Shared, options: LabOptions): Promise<T
   let stopped: Promise<void> | undefined
   return {
     running,
+    append: async command => (await running.journal.append([commandRecord(command)]))[0] as Position,
     deliver: (...commands) => deliverRaw(...commands.map(command => commandRecord(command).value)),
     deliverRaw,
     stop: () =>

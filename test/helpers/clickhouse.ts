@@ -11,7 +11,16 @@ import { type Clickhouse, connectClickhouse } from '../../shared/clickhouse/conn
 import type { EventRow } from '../../shared/clickhouse/events.ts'
 import { eventRecord, type HoldfastEvent } from '../../shared/events/event.ts'
 import type { JournalRecord } from '../../shared/journal/port.ts'
+import { createIds } from '../../shared/process/ids.ts'
 import { parseEvent } from '../../services/audit/sink/row.ts'
+
+/** For a handler of SQL whose reads nobody asks about: they are recorded nowhere. */
+export const unrecorded = {
+  journal: { append: async () => [] },
+  clock: Date,
+  clockIs: 'process' as const,
+  ids: createIds(),
+}
 
 export const silent = pino({ level: 'silent' })
 

@@ -196,6 +196,7 @@ export type Outcome = {
   readonly state: string
   readonly code?: string
   readonly callId: string
+  readonly receipt?: { readonly event: string; readonly leaf: string }
   readonly of?: string
   readonly key?: string
   readonly epoch?: number

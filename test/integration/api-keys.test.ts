@@ -62,6 +62,7 @@ test('a key speaks for its agent, and no record can be turned back into it', asy
     roles: ['teller'],
     readHistory: true,
     mayResolve: false,
+    mayReveal: false,
   })
   const { rows } = await pool.query('select * from api_keys where key_id = $1', [keyId])
   assert.ok(!JSON.stringify(rows).includes(key.split('_')[2] ?? key))

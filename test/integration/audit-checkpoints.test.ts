@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { checkpointDefaults, type Checkpointer, startCheckpointer } from '../../services/audit/proofs/checkpointer.ts'
 import { createFolder, pathOf } from '../../services/audit/proofs/places/folder.ts'
 import type { Place } from '../../services/audit/proofs/places/place.ts'
@@ -35,6 +38,7 @@ type Stage = {
   readonly pool: Pool
   readonly journal: PostgresJournal
   readonly path: string
+  readonly url: string
   readonly place: Place
   start(maker: string, options?: { places?: Place[]; intervalMs?: number; lateMs?: number }): Checkpointer
   append(count: number, salt?: string): Promise<void>
@@ -54,6 +58,7 @@ async function open(name: string): Promise<Stage> {
     pool,
     journal,
     path,
+    url: database.url,
     place,
     start(maker, { places = [place], intervalMs = 60_000, lateMs = 0 } = {}) {
       const checkpointer = startCheckpointer(
@@ -180,6 +185,31 @@ test('processes that make checkpoints at the same time make one log', async () =
     'select count(distinct maker)::int as makers from checkpoints',
   )
   assert.ok((rows[0]?.makers ?? 0) > 1, `${checkpoints.length} checkpoints were made by one process alone`)
+})
+
+test('a process killed between any two steps leaves no gap and no fork', async t => {
+  await using stage = await open('killed')
+  const child = fileURLToPath(new URL('checkpoint-child.ts', import.meta.url))
+  let count = 0
+  for (const trap of ['signed:1', 'entered:1', 'published:1', 'signed:3', 'entered:2', 'published:3']) {
+    await stage.append(20, trap)
+    count += 20
+    const running = spawn(process.execPath, ['--import', 'tsx', child, stage.url, stage.path, key.text], {
+      env: { ...process.env, HOLDFAST_CRASH_POINT: `checkpoint.${trap}` },
+      stdio: 'inherit',
+    })
+    const [, signal] = (await once(running, 'exit')) as [number | null, string | null]
+    assert.equal(signal, 'SIGKILL', trap)
+  }
+  const last = stage.start('last', { intervalMs: 20 })
+  await allCovered(stage, count)
+  await last.stop()
+  const notes = await stage.notes()
+  t.diagnostic(`${notes.length} checkpoints`)
+  assert.deepEqual(
+    await stage.place.after(0, 10_000),
+    notes.map((note, index) => ({ size: index + 1, note })),
+  )
 })
 
 test('a place that is away is named, holds nothing up, and is caught up when it is back', async () => {

@@ -18,6 +18,7 @@ import {
   select,
   silent,
   temporaryFolder,
+  unrecorded,
 } from '../helpers/clickhouse.ts'
 import { testListener } from '../helpers/listener.ts'
 
@@ -66,6 +67,7 @@ async function endpoint(t: test.TestContext, { clickhouse, folder }: Endpoint): 
   http.serve(
     '/',
     sqlHandler({
+      ...unrecorded,
       clickhouse,
       gate: createGate({ running: 1, waiting: 1 }),
       exports: createGate(auditDefaults.exports),

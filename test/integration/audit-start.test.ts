@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import test from 'node:test'
 import { auditDefaults, clickhouseAt } from '../../services/audit/config.ts'
 import { type Audit, type AuditInput, start } from '../../services/audit/start.ts'
 import { readEnvironment } from '../../shared/config/environment.ts'
 import { UnavailableError } from '../../shared/errors.ts'
 import { eventRecord } from '../../shared/events/event.ts'
+import { AppendRefused } from '../../shared/journal/port.ts'
+import { topics } from '../../shared/journal/topics.ts'
 import { silent, startBridge, temporaryFolder } from '../helpers/clickhouse.ts'
 import { testListener } from '../helpers/listener.ts'
 import { createMemoryJournal } from './audit-memory-journal.ts'
@@ -88,9 +91,12 @@ test('a ClickHouse server: the same service, and it says when the server is gone
     authenticate,
     log: silent,
   })
-  await eventually(() => ask(audit.url, 'SELECT count() FROM events', 'globex'), '2\n')
+  await eventually(() => ask(audit.url, "SELECT count() FROM events WHERE type = 'call.denied'", 'globex'), '2\n')
   assert.equal(await ask(audit.url, 'SELECT DISTINCT tenant FROM calls'), 'acme\n')
-  assert.equal(await ask(audit.url, "SELECT count() FROM events WHERE throwIf(tenant != 'acme') = 0"), '1\n')
+  assert.equal(
+    await ask(audit.url, "SELECT count() FROM events WHERE throwIf(tenant != 'acme') = 0 AND type = 'call.denied'"),
+    '1\n',
+  )
   assert.match(await ask(audit.url, 'DROP TABLE events'), /can only be read/)
   assert.match(await ask(audit.url, "SELECT toUInt8('x')"), /^Code: 6\. .*\(CANNOT_PARSE_TEXT\)\n$/)
   await bridge.shut()
@@ -102,6 +108,48 @@ test('a ClickHouse server: the same service, and it says when the server is gone
   assert.equal((await fetch(`${audit.url}/livez`)).status, 200)
   await bridge.open()
   assert.equal(await ask(audit.url, 'SELECT 1'), '1\n')
+})
+
+test('who reads the history is in the history, with what was asked; what cannot be recorded is not answered', async () => {
+  await using folder = await temporaryFolder()
+  const journal = createMemoryJournal()
+  let isAway = false
+  const input = {
+    config: auditDefaults,
+    journal: {
+      ...journal,
+      append: async (records: Parameters<typeof journal.append>[0]) => {
+        if (isAway) throw new AppendRefused('the journal is away')
+        return journal.append(records)
+      },
+    },
+    clickhouse: { path: folder.path },
+    authenticate,
+    log: silent,
+  }
+  await using audit = await startOnPort(input)
+  assert.equal(await ask(audit.url, 'SELECT 41 + 1'), '42\n')
+  assert.match(await ask(audit.url, 'DROP TABLE events'), /can only be read/)
+  const long = `SELECT '${'x'.repeat(5_000)}'`
+  await ask(audit.url, long)
+  await eventually(
+    () =>
+      ask(
+        audit.url,
+        `SELECT agent, type, JSONExtractString(data, 'statement'), rows, result_bytes > 0, reason != '' FROM
+           (SELECT *, JSONExtractUInt(data, 'rows') AS rows FROM events WHERE type LIKE 'history.%'
+            AND JSONExtractString(data, 'statement') IN ('SELECT 41 + 1', 'DROP TABLE events')) ORDER BY time`,
+      ),
+    'auditor\thistory.queried\tSELECT 41 + 1\t1\t1\t0\nauditor\thistory.refused\tDROP TABLE events\t0\t\\N\t1\n',
+  )
+  const cut = journal.records(topics.events.name).find(({ value }) => value.includes('statementCommitment'))
+  const told = JSON.parse(cut?.value ?? '{}')
+  assert.equal(told.statement, long.slice(0, 4_096))
+  assert.equal(told.statementCommitment, `sha256:${createHash('sha256').update(long).digest('hex')}`)
+  isAway = true
+  assert.match(await ask(audit.url, 'SELECT 41 + 2'), /the journal does not take records now.*NETWORK_ERROR/)
+  isAway = false
+  assert.equal(await ask(audit.url, 'SELECT 41 + 3'), '44\n')
 })
 
 test('the environment says which store the service opens', () => {

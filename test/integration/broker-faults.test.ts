@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import type { Seen } from '../../shared/call/seen.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { AppendDoubtful } from '../../shared/journal/port.ts'
 import { done, eventually, type Fault, faulty, type Lab, openLab, outcome, refused, told } from '../helpers/broker.ts'
 
 /**
@@ -36,6 +37,25 @@ test('a commit in doubt whose look-up fails too is looked up again', async () =>
     }
     const claims = [1, 2].map(hit => ({ name: 'claim', hit, when }))
     await run(lab, [...claims, { name: 'standing', hit: 1, when: 'before' }])
+  }
+})
+
+test('an append with its claim that fails before, after or long before its commit: sent once where it is on record', async () => {
+  for (const when of ways) {
+    await using lab = await openLab({ leaseMs: 2_000 })
+    const { db, struck } = faulty([{ name: 'append_claim_one', hit: 1, when }])
+    const broker = await lab.start({ db })
+    await broker.running.ready
+    const [first, second] = [lab.submitOf('first'), lab.submitOf('second')]
+    await assert.rejects(broker.append(first), AppendDoubtful, when)
+    assert.equal(struck.length, 1)
+    await broker.append(second)
+    assert.equal(told(await heard(lab, second.callId, when)), 'own succeeded', when)
+    if (when !== 'before') assert.equal(told(await heard(lab, first.callId, when)), 'own succeeded', when)
+    assert.equal(lab.upstream.count('first'), when === 'before' ? 0 : 1, when)
+    assert.equal(lab.upstream.count('second'), 1, when)
+    await broker.stop()
+    await lab.check()
   }
 })
 

@@ -16,10 +16,10 @@ import { seedsOf } from '../helpers/seeds.ts'
 const runs = Number(process.env.HOLDFAST_SCHEDULE_RUNS ?? 120)
 
 const deliveries = ['call', 'redelivered', 'repeat', 'twin', 'other change', 'question', 'cancel'] as const
-const moves = fc.array(fc.record({ broker: fc.constantFrom(0, 1), what: fc.constantFrom(...deliveries) }), {
-  minLength: 2,
-  maxLength: 8,
-})
+const moves = fc.array(
+  fc.record({ broker: fc.constantFrom(0, 1), what: fc.constantFrom(...deliveries), appended: fc.boolean() }),
+  { minLength: 2, maxLength: 8 },
+)
 const ends = fc.constantFrom(done, refused, lost)
 
 /** Whose turn it is decides the scheduler while there is one. */
@@ -41,7 +41,7 @@ const ordered = (pool: Queryable): Queryable => ({
 
 test('no order of two brokers and their statements breaks an invariant', { timeout: 900_000 }, async t => {
   // Nothing but the scheduler decides what comes next: leases and sweeps are far away.
-  const calm = { leaseMs: 600_000, sweepMs: 60_000, consume: false, db: ordered }
+  const calm = { leaseMs: 600_000, sweepMs: 60_000, consume: false, atEnd: true, db: ordered }
   await using lab = await openLab(calm)
   const brokers = [await lab.start(), await lab.start()]
   let n = 0
@@ -58,7 +58,12 @@ test('no order of two brokers and their statements breaks an invariant', { timeo
 type Stage = { readonly lab: Lab; readonly brokers: readonly TestBroker[]; readonly order: Scheduler }
 type Play = {
   readonly key: string
-  readonly moves: ReadonlyArray<{ readonly broker: number; readonly what: (typeof deliveries)[number] }>
+  readonly moves: ReadonlyArray<{
+    readonly broker: number
+    readonly what: (typeof deliveries)[number]
+    /** Comes from a front in the process of that broker, which may claim it before it is delivered. */
+    readonly appended: boolean
+  }>
   readonly end: typeof done
 }
 
@@ -72,7 +77,12 @@ async function play({ lab, brokers, order }: Stage, { key, moves: played, end }:
   const commands = commandsOf(lab, key)
   scheduler = order
   const queues = brokers.map(async (broker, index) => {
-    for (const { broker: to, what } of played) if (to === index) await broker.deliver(commands(what))
+    for (const { broker: to, what, appended } of played) {
+      if (to !== index) continue
+      const command = commands(what)
+      if (appended) await broker.append(command)
+      await broker.deliver(command)
+    }
   })
   await order.waitFor(Promise.all(queues))
   scheduler = undefined

@@ -89,6 +89,22 @@ test('secrets of a file become variables; no value of one is in the configuratio
   assert.equal((await runCli(['check', '--without-secrets'], { cwd })).exit, 0)
 })
 
+test('a name and password in an address become a header, and a token in its path hides all of it', async () => {
+  await put('.mcp.json', {
+    mcpServers: {
+      old: { url: `https://bob:${secrets.password}@x.test/mcp` },
+      zap: { url: 'https://x.test/s/8d7f6a5b4c3d2e1f/mcp' },
+    },
+  })
+  const { exit, out, err } = await offline()
+  assert.equal(exit, 0, err)
+  const { servers } = await written()
+  assert.deepEqual(servers.old, { url: 'https://x.test/mcp', headers: { Authorization: 'Basic ${env:OLD_BASIC}' } })
+  assert.deepEqual(servers.zap, { url: '${env:ZAP_URL}' })
+  assert.match(out, /OLD_BASIC +old: header Authorization, name:password of its address in base64/)
+  assert.equal(out.includes(secrets.password), false)
+})
+
 test('two secrets of one name keep apart, one secret in two places is one variable, and another value in the environment is not taken', async () => {
   const server = (API_KEY: string) => ({ command: 'run', env: { API_KEY } })
   await put('.mcp.json', { mcpServers: { a: server('one-1'), b: server('two-2'), c: server('one-1') } })
@@ -105,7 +121,11 @@ test("placeholders of Claude Code, VS Code and Cursor become Holdfast's", async 
   await put('.mcp.json', {
     mcpServers: {
       a: { command: '${TOOLS}/server', args: ['${LEVEL:-info}'], env: { TOKEN: '${A_TOKEN}' } },
-      b: { type: 'http', url: '${BASE}/mcp', headers: { Authorization: 'Bearer ${B_TOKEN}' } },
+      b: {
+        type: 'http',
+        url: '${BASE}/mcp',
+        headers: { Authorization: 'Bearer ${B_TOKEN}', 'X-Token': 'half-${HALF}', 'X-Key': '${K:-k-0a1b2c3d}' },
+      },
     },
   })
   await put(
@@ -124,7 +144,13 @@ test("placeholders of Claude Code, VS Code and Cursor become Holdfast's", async 
   assert.deepEqual(servers.a?.command, ['${env:TOOLS}/server', '${env:LEVEL}'])
   assert.deepEqual(servers.a?.env, { TOKEN: '${env:A_TOKEN}' })
   assert.equal(servers.b?.url, '${env:BASE}/mcp')
-  assert.deepEqual(servers.b?.headers, { Authorization: 'Bearer ${env:B_TOKEN}' })
+  assert.deepEqual(servers.b?.headers, {
+    Authorization: 'Bearer ${env:B_TOKEN}',
+    'X-Token': '${env:B_X_TOKEN}',
+    'X-Key': '${env:K}',
+  })
+  assert.match(out, /B_X_TOKEN +b: header X-Token, the whole of it/)
+  assert.equal(out.includes('k-0a1b2c3d') || out.includes('half-'), false)
   assert.equal(servers.c?.command?.[1], `${cwd}/c.js`)
   assert.deepEqual(servers.c?.env, { KEY: '${env:C_TOKEN}', E: '${env:E_VAR}' })
   assert.match(out, /LEVEL +a: argument 1, had a default in the file/)
@@ -177,10 +203,10 @@ enabled = false
 test("a person's file of Claude Code: servers of every project, in its folder; what a project switches off stays off", async () => {
   const here = { command: 'node', args: ['./server.js'] }
   await put('home/.claude.json', {
-    mcpServers: { everywhere: { command: 'run' } },
+    mcpServers: { everywhere: { command: 'run' }, remote: { url: 'http://127.0.0.1:4999/mcp' } },
     projects: {
       [cwd]: { mcpServers: { here, off: { command: 'x' } }, disabledMcpServers: ['off'] },
-      '/elsewhere': { mcpServers: { there: here } },
+      '/elsewhere': { mcpServers: { there: here, remote: { url: 'http://127.0.0.1:4999/mcp' } } },
     },
   })
   await put('.mcp.json', { mcpServers: { shared: { command: 'y' }, unwanted: { command: 'z' } } })
@@ -188,7 +214,7 @@ test("a person's file of Claude Code: servers of every project, in its folder; w
   const { exit, out, err } = await offline(['home/.claude.json', '.mcp.json', '.claude/settings.local.json'])
   assert.equal(exit, 0, err)
   const { servers } = await written()
-  assert.deepEqual(Object.keys(servers).sort(), ['everywhere', 'here', 'shared', 'there'])
+  assert.deepEqual(Object.keys(servers).sort(), ['everywhere', 'here', 'remote', 'shared', 'there'])
   assert.equal(servers.here?.cwd, undefined)
   assert.equal(servers.there?.cwd, '/elsewhere')
   assert.match(out, /off is switched off in the client\.\n {2}unwanted is switched off in the client\./)
@@ -255,6 +281,7 @@ test('what Holdfast cannot stand before is left out, each with its sentence', as
       old: { type: 'sse', url: 'https://x.test/events' },
       older: { url: 'https://x.test/sse' },
       socket: { type: 'ws', url: 'wss://x.test' },
+      odd: { url: 'x.test/mcp' },
       empty: {},
       off: { command: 'x', disabled: true },
       holdfast: { type: 'http', url: 'http://127.0.0.1:8080/mcp' },
@@ -266,6 +293,7 @@ test('what Holdfast cannot stand before is left out, each with its sentence', as
   const left = /Left out\n((?: {2}.*\n)+)/.exec(out)?.[1] ?? ''
   assert.match(left, /old speaks only SSE.*\n {2}older speaks only SSE/)
   assert.match(left, /socket has the transport ws, which Holdfast does not speak\./)
+  assert.match(left, /odd has an address that is not http or https\./)
   assert.match(left, /empty has neither a command nor an address\./)
   assert.match(left, /off is switched off in the client\./)
   assert.match(left, /holdfast is Holdfast itself\.\n {2}bridge is Holdfast itself\./)

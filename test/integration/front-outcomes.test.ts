@@ -19,6 +19,10 @@ test('an outcome is found by key, by call and by what was meant, in any session 
       { callId },
       { tool: 'lab__write', arguments: { n: 1 } },
       { server: 'lab', tool: 'write', arguments: { n: 1, idempotency_key: 'forgotten' } },
+      // As clients name our tools to their models.
+      { tool: 'mcp__holdfast__lab__write', arguments: { n: 1 } },
+      { server: 'lab', tool: 'mcp__lab__write', arguments: { n: 1 } },
+      { tool: 'holdfast.lab__write', arguments: { n: 1 } },
     ]
     for (const question of questions) {
       const result = (await client.callTool({ name: 'holdfast_outcome', arguments: question })) as unknown as Asked
@@ -130,6 +134,53 @@ test('a key with any printable characters can be asked for over HTTP', async t =
   const response = await get(`/v1/outcomes/lab/${encodeURIComponent(key)}`)
   assert.equal(response.status, 200)
   assert.equal(((await response.json()) as Outcome).key, key)
+})
+
+test('a change of a tool that is not known here is not called absent', async t => {
+  const { post, modern } = await startHarness(t)
+  await post(write('there', { n: 1 }))
+  const client = await modern()
+  for (const question of [
+    { tool: 'lab__wrote', arguments: { n: 1 } },
+    { server: 'lab', tool: 'mcp__holdfast__wrote', arguments: { n: 1 } },
+  ]) {
+    const answer = (await client.callTool({ name: 'holdfast_outcome', arguments: question })) as unknown as Asked
+    assert.equal(answer.isError, true)
+    assert.match(answer.content[0]?.text ?? '', /^NOT UNDERSTOOD\. There is no tool .* here/)
+  }
+})
+
+test('a long recorded answer is left out of the tool and not of the HTTP API', async t => {
+  const { lab, post, get, modern } = await startHarness(t, {
+    lab: { tools: [{ name: 'big', inputSchema: { type: 'object' } }] },
+  })
+  await resultOf(await post(callBody('big', { bytes: 20_000, idempotency_key: 'long' })))
+  const client = await modern()
+  const asked = (await client.callTool({ name: 'holdfast_outcome', arguments: { key: 'long' } })) as unknown as Asked
+  assert.equal(asked.structuredContent.state, 'succeeded')
+  assert.match(String(asked.structuredContent.leftOut), /^The server's answer has 20\d\d\d bytes/)
+  assert.ok((asked.content[0]?.text.length ?? 0) < 1_000)
+  const whole = (await (await get('/v1/outcomes/lab/long')).json()) as Outcome
+  assert.ok(JSON.stringify(whole.result).length > 20_000)
+  assert.equal(lab.calls().length, 1)
+})
+
+test('a report that is too long for a model leaves out what is surely over, and counts it', async t => {
+  const { post, lab, modern, get } = await startHarness(t)
+  lab.behave('reset_after')
+  await post(write('doubtful', { n: 0 }))
+  for (let n = 1; n <= 40; n += 1) await post(write(`done-${n}`, { n }))
+  const client = await modern()
+  const asked = (await client.callTool({ name: 'holdfast_report', arguments: {} })) as unknown as Asked
+  const report = asked.structuredContent as unknown as Record<string, unknown[]>
+  assert.ok((asked.content[0]?.text.length ?? 0) < 9_000)
+  assert.deepEqual(report['counts'], { unknown: 1, pending: 0, failed: 0, notExecuted: 0, confirmed: 40 })
+  assert.equal(report['unknown']?.length, 1)
+  assert.ok((report['confirmed']?.length ?? 0) > 0 && (report['confirmed']?.length ?? 0) < 40)
+  assert.equal(report['truncated'], true)
+  const whole = (await (await get('/v1/report')).json()) as Record<string, unknown[]>
+  assert.equal(whole['confirmed']?.length, 40)
+  assert.equal(whole['truncated'], false)
 })
 
 test('a question that cannot be understood says what is missing', async t => {

@@ -3,7 +3,9 @@ import { request } from 'node:http'
 import test from 'node:test'
 import { z } from 'zod'
 import { startCatalogue } from '../../services/front/catalogue/catalogue.ts'
+import { ownTools } from '../../services/front/outcome/tools.ts'
 import { callBody, keys, outcomeOf, resultOf, startHarness } from '../helpers/front/harness.ts'
+import { labTools } from '../helpers/upstream/lab-tools.ts'
 
 const anything = z.looseObject({})
 type Listed = {
@@ -27,15 +29,7 @@ test('a modern client discovers, lists and calls, and sees the instructions', as
   assert.match(client.getInstructions() ?? '', /idempotency_key/)
   assert.deepEqual(client.getServerCapabilities(), { tools: { listChanged: true } })
   const names = (await client.listTools()).tools.map(({ name }) => name)
-  assert.deepEqual(names, [
-    'lab__ask',
-    'lab__big',
-    'lab__echo',
-    'lab__fail',
-    'lab__write',
-    'holdfast_outcome',
-    'holdfast_report',
-  ])
+  assert.deepEqual(names, [...labTools.map(({ name }) => `lab__${name}`).sort(), ...ownTools.map(({ name }) => name)])
   const result = await client.callTool({ name: 'lab__write', arguments: { n: 1, idempotency_key: 'k1' } })
   assert.equal(result.isError ?? false, false)
   assert.equal(outcomeOf(result).state, 'succeeded')
@@ -50,7 +44,7 @@ test('a legacy client initializes, lists and calls on the same route', async t =
   const client = await legacy()
   assert.match(client.getInstructions() ?? '', /holdfast_outcome first/)
   assert.deepEqual(client.getServerCapabilities(), { tools: {} }, 'no stream, so no listChanged')
-  assert.equal((await client.listTools()).tools.length, 7)
+  assert.equal((await client.listTools()).tools.length, labTools.length + ownTools.length)
   const result = await client.callTool({ name: 'lab__write', arguments: { n: 1, idempotency_key: 'k1' } })
   assert.equal(outcomeOf(result).state, 'succeeded')
   assert.equal(lab.effects().length, 1)
@@ -150,7 +144,7 @@ test('a server that is down still lists its tools, and a call of it is accepted'
   await front.ready()
   await lab.stop()
   const client = await legacy({ path: '/mcp/lab' })
-  assert.equal((await client.listTools()).tools.length, 7)
+  assert.equal((await client.listTools()).tools.length, labTools.length + ownTools.length)
   const result = await client.callTool({ name: 'write', arguments: { idempotency_key: 'k' } })
   assert.equal(outcomeOf(result).state, 'not_executed')
 })

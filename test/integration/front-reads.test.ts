@@ -135,3 +135,16 @@ test('a read with arguments that do not fit is refused and on record', async t =
   assert.equal((await events('call.not_accepted'))[0]?.code, 'invalid_arguments')
   assert.equal(lab.calls().length, 0)
 })
+
+test("a call whose subject's key cannot be had goes on, and nothing personal of it is recorded", async t => {
+  const server = '    tools: { echo: { personal: { subject: $.id, keep: [$.name] } } }'
+  const { post, events, pool } = await startHarness(t, { server })
+  await pool.query('alter table subject_keys rename to gone')
+  const result = await resultOf(await post(callBody('echo', { id: 'p-1', name: 'Ann', n: 1 })))
+  assert.equal(result.content[0]?.text, '{"id":"p-1","name":"Ann","n":1}')
+  const [requested] = await events('call.requested')
+  const [finished] = await events('call.succeeded')
+  assert.deepEqual(JSON.parse(String(requested?.arguments)), { id: '[personal]', name: '[personal]', n: 1 })
+  assert.deepEqual([requested?.argumentsCommitment, finished?.resultCommitment], ['none', 'none'])
+  assert.deepEqual([requested?.sealed, requested?.subject], [undefined, undefined])
+})

@@ -7,7 +7,7 @@ import { flagOf, type ParameterName, parametersOf, questions } from '../../servi
 import { createGate } from '../../services/audit/sql/gate.ts'
 import { insertEvents } from '../../shared/clickhouse/events.ts'
 import { runCli } from '../helpers/cli.ts'
-import { asRecord, openHistory, rowOf, silent, temporaryFolder } from '../helpers/clickhouse.ts'
+import { asRecord, openHistory, rowOf, silent, temporaryFolder, unrecorded } from '../helpers/clickhouse.ts'
 import { testListener } from '../helpers/listener.ts'
 import { day, officeDay } from '../helpers/office-day.ts'
 
@@ -202,6 +202,7 @@ test('the questions of docs/queries.md', async t => {
   http.serve(
     '/',
     sqlHandler({
+      ...unrecorded,
       clickhouse,
       gate: createGate(auditDefaults.queries),
       exports: createGate(auditDefaults.exports),

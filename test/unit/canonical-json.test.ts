@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import canonicalize from 'canonicalize'
 import fc from 'fast-check'
-import { canonicalJson } from '../../shared/json/canonical.ts'
+import { canonicalJson, canonicalWriter } from '../../shared/json/canonical.ts'
 
 test('it is RFC 8785: the worked example of the RFC, numbers, order and escapes', () => {
   const example = String.raw`{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],"string":"\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/","literals":[null,true,false]}`
@@ -32,6 +32,17 @@ test('it agrees with another implementation on any JSON', t => {
     fc.property(fc.jsonValue({ stringUnit: 'binary' }), value => {
       const plain: unknown = JSON.parse(JSON.stringify(value))
       assert.equal(canonicalJson(plain), canonicalize(plain))
+    }),
+    { seed, numRuns: 100 },
+  )
+})
+
+test('with its names known beforehand a value is written the same', t => {
+  const seed = Number(process.env['SEED'] ?? Date.now() & 0x7fffffff)
+  t.diagnostic(`SEED=${seed}`)
+  fc.assert(
+    fc.property(fc.dictionary(fc.string({ unit: 'binary' }), fc.option(fc.jsonValue(), { nil: undefined })), value => {
+      assert.equal(canonicalWriter(Object.keys(value))(value), canonicalJson(value))
     }),
     { seed, numRuns: 100 },
   )

@@ -43,6 +43,6 @@ test('the examples of the reference are configurations without problems', () => 
   const configs = examples.map(text => loadConfig({ text, env: { PAYMENTS_TOKEN: 'x' } }))
   assert.deepEqual(
     configs.map(({ servers }) => Object.keys(servers)),
-    [['payments', 'files'], ['payments'], ['payments']],
+    [['payments', 'files'], ['payments'], ['payments'], ['payments']],
   )
 })

@@ -283,6 +283,7 @@ test('an agent has its own keyspace unless it is told another, or had another na
     hostNamesKeys: true,
     readHistory: false,
     mayResolve: false,
+    mayReveal: false,
   })
   assert.equal(agentSettings(config, 'toString'), undefined)
 })

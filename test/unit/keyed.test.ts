@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { createSeal } from '../../services/broker/seal.ts'
+import { createSeal } from '../../shared/crypto/seal.ts'
 import { derivedKey, type Keying, keyedRequest } from '../../shared/call/keyed.ts'
 
 const change = { tenant: 't', keyspace: 'k', server: 's', key: 'invoice-1042', tool: 'transfer' }
@@ -43,13 +43,13 @@ test('what the caller set stays the caller’s, and is not taken for a reference
 })
 
 test('what is sealed can be read with the same secret, or an older one, under the same name only', () => {
-  const before = createSeal('the first secret')
+  const before = createSeal('kept calls', 'the first secret')
   const sealed = before.seal('operation 1', 'words')
   assert.ok(!sealed.bytes.includes(Buffer.from('words').toString('base64')))
   assert.equal(before.open('operation 1', sealed), 'words')
   assert.equal(before.open('operation 2', sealed), undefined)
-  assert.equal(createSeal('the second', ['the first secret']).open('operation 1', sealed), 'words')
-  assert.equal(createSeal('the second').open('operation 1', sealed), undefined)
+  assert.equal(createSeal('kept calls', 'the second', ['the first secret']).open('operation 1', sealed), 'words')
+  assert.equal(createSeal('kept calls', 'the second').open('operation 1', sealed), undefined)
   const cut = { ...sealed, bytes: sealed.bytes.slice(0, -8) }
   assert.equal(before.open('operation 1', cut), undefined)
   assert.notEqual(before.seal('operation 1', 'words').bytes, sealed.bytes, 'each time with a nonce of its own')

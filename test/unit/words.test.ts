@@ -18,7 +18,7 @@ const context: WriteContext = {
   key: 'invoice-1042',
   keySource: 'argument',
   now: at + 1_000,
-  hasOutputSchema: false,
+  outputSchema: undefined,
   canAnswer: () => false,
   serverInfo: { name: 'holdfast', version: '1' },
 }
@@ -220,7 +220,9 @@ test('what a person established is said without the answer of the server, and is
   const result = say(outcome({ state: 'succeeded', finishedAt: at, evidence: 'person' }))
   assert.match(textOf(result), /^IT HAPPENED\..*a person.*do not send it again\.$/)
   assert.equal(result.isError, false)
-  const shaped = say(outcome({ state: 'succeeded', finishedAt: at, evidence: 'probe' }), { hasOutputSchema: true })
+  const shaped = say(outcome({ state: 'succeeded', finishedAt: at, evidence: 'probe' }), {
+    outputSchema: { type: 'object' },
+  })
   assert.match(textOf(shaped), /^IT HAPPENED\..*looking at the server/)
   assert.equal(shaped.isError, true, 'SDKs throw away a success without the structuredContent that the tool promises')
 })

@@ -1,6 +1,6 @@
 /** Recorded answers, against what was committed to when they came. I6, I10. */
 import { isSettled } from '../../../shared/call/operation.ts'
-import { commitment } from '../../../shared/events/commitment.ts'
+import { commitment, needsSalt } from '../../../shared/events/commitment.ts'
 import type { EventFact, Facts, Finding, Limits, OperationFact, ResultFact } from './facts.ts'
 import { finding } from './operations.ts'
 import { briefly, numberIn, textIn, transitionsOf } from './streams.ts'
@@ -41,7 +41,9 @@ function ofResult(
       secret => commitment(secret, textIn(event, 'callId'), result.answer.raw) === event.fields['resultCommitment'],
     ),
   )
-  if (isOne || secrets.length === 0) return []
+  // Of a call about a subject the secret alone proves nothing.
+  const cannotTell = committed.some(event => needsSalt(textIn(event, 'resultCommitment')))
+  if (isOne || cannotTell || secrets.length === 0) return []
   return [finding(fact, 'I10', 'the recorded answer is not the one that came', committed.map(briefly))]
 }
 

@@ -3,7 +3,7 @@ import type { OperationEvent } from '../../../shared/call/decide.ts'
 import { evolve } from '../../../shared/call/evolve.ts'
 import type { Operation } from '../../../shared/call/operation.ts'
 import { fingerprintPseudonym } from '../../../shared/events/arguments.ts'
-import { isPseudonym } from '../../../shared/events/commitment.ts'
+import { isPseudonym, noFingerprint } from '../../../shared/events/commitment.ts'
 import { InvariantError } from '../../../shared/errors.ts'
 import type { EventFact, Facts, Finding, Limits, OperationFact } from './facts.ts'
 import { briefly, coreEvent, numberIn, transitionsOf } from './streams.ts'
@@ -169,7 +169,9 @@ const invariantIn = (message: string): Invariant => (/\((I\d+)\)/.exec(message)?
 /** Without a secret it cannot be told, and nothing is said. */
 const isPseudonymOf = (secrets: readonly string[], shown: string, fingerprint: string): boolean =>
   isPseudonym(shown) &&
-  (secrets.length === 0 || secrets.some(secret => fingerprintPseudonym(secret, fingerprint) === shown))
+  (shown === noFingerprint ||
+    secrets.length === 0 ||
+    secrets.some(secret => fingerprintPseudonym(secret, fingerprint) === shown))
 
 function replay(events: readonly OperationEvent[]): Operation | InvariantError | undefined {
   try {

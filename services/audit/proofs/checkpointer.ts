@@ -173,7 +173,7 @@ function refuseOtherOrigin(tip: Tip | undefined, { verifier }: SigningKey): void
   const origin = tip?.note.split('\n', 1)[0]
   if (origin !== undefined && origin !== verifier.name)
     throw new CorruptionError(
-      `the log here is ${origin}, and the signing key is of ${verifier.name}: use the key of this log, or one made by holdfast signing-key rotate`,
+      `the log here is ${origin}, and the signing key is of ${verifier.name}: restore the key of this log, or make a further one (holdfast signing-key create --log ${origin}) and give out its public key`,
     )
 }
 

@@ -12,6 +12,8 @@ import { ConfigError } from '../../../shared/errors.ts'
 import { partitionFor } from '../../../shared/journal/partition.ts'
 import type { Journal, JournalRecord } from '../../../shared/journal/port.ts'
 import { topics } from '../../../shared/journal/topics.ts'
+import { keyPseudonym } from '../../../shared/events/arguments.ts'
+import { isPseudonym } from '../../../shared/events/commitment.ts'
 import { eventOf } from '../check/event.ts'
 import type { EventFact } from '../check/facts.ts'
 import { isTransition } from '../check/streams.ts'
@@ -59,6 +61,8 @@ export type Deps = {
   readonly journal: Journal
   /** Told now and then how many records were read. */
   readonly progress: (records: number) => void
+  /** Those in use now and before: keys that the record has pseudonyms of are found by their own names with them. */
+  readonly secrets?: readonly string[] | undefined
 }
 
 /** Clocks of journal and database differ by less. */
@@ -73,7 +77,7 @@ export async function readMaterial(deps: Deps, question: Question): Promise<Mate
   const reader = createReader(deps)
   const scope = { from: range.from - slackMs, to: range.to + lateMs }
   const wanted = Object.values(filters).some(value => value !== undefined)
-    ? await matching(reader, scope, question)
+    ? await matching(reader, scope, question, deps.secrets)
     : undefined
   const found = createFinds()
   for await (const event of reader.events(scope))
@@ -95,17 +99,32 @@ const isWithin = ({ at }: EventFact, { from, to }: Range) => at >= from && at < 
 /** Starts and stops belong to every incident. */
 const isOfService = ({ type }: EventFact) => type.startsWith('service.')
 
-const tests: { readonly [Name in keyof Filters]-?: (event: EventFact, value: string) => boolean } = {
+type Test = (event: EventFact, value: string, secrets: readonly string[]) => boolean
+const tests: { readonly [Name in keyof Filters]-?: Test } = {
   agent: ({ fields }, value) => fields['agent'] === value,
   conversation: ({ fields }, value) => fields['conversation'] === value,
-  key: ({ fields }, value) => fields['key'] === value,
+  key: ({ fields }, value, secrets) => fields['key'] === value || isPseudonymOf(fields, value, secrets),
   server: ({ fields }, value) => fields['server'] === value,
   call: ({ fields, stream }, value) =>
     [fields['callId'], fields['operationId'], fields['of'], stream].some(id => id === value),
 }
 
+function isPseudonymOf(fields: EventFact['fields'], key: string, secrets: readonly string[]): boolean {
+  const shown = fields['key']
+  if (typeof shown !== 'string' || !isPseudonym(shown)) return false
+  const [tenant, keyspace, server] = [fields['tenant'], fields['keyspace'], fields['server']].map(String)
+  return secrets.some(
+    secret => keyPseudonym(secret, { tenant: tenant!, keyspace: keyspace!, server: server!, key }) === shown,
+  )
+}
+
 /** Stories of which, for each filter, some event in the range passes it. */
-async function matching(reader: Reader, scope: Range, { range, filters }: Question): Promise<Set<string>> {
+async function matching(
+  reader: Reader,
+  scope: Range,
+  { range, filters }: Question,
+  secrets: readonly string[] = [],
+): Promise<Set<string>> {
   const asked = Object.entries(filters).filter((entry): entry is [keyof Filters, string] => entry[1] !== undefined)
   const passed = new Map<string, Set<string>>()
   const services = new Set<string>()
@@ -113,7 +132,7 @@ async function matching(reader: Reader, scope: Range, { range, filters }: Questi
     if (!isWithin(event, range)) continue
     if (isOfService(event)) services.add(storyOf(event))
     for (const [name, value] of asked) {
-      if (!tests[name](event, value)) continue
+      if (!tests[name](event, value, secrets)) continue
       const story = storyOf(event)
       passed.set(story, (passed.get(story) ?? new Set()).add(name))
     }

@@ -4,7 +4,9 @@ import type { JournalRecord, NewRecord } from '../../../shared/journal/port.ts'
 import { hashText } from '../../../shared/proof/hash.ts'
 import { leafOf } from '../../../shared/proof/leaf.ts'
 import { topics } from '../../../shared/journal/topics.ts'
-import type { Rejection } from './row.ts'
+import type { EventRow } from '../../../shared/clickhouse/events.ts'
+import { keepOriginal } from './original.ts'
+import { parseEvent, rejectedRow, type Rejection } from './row.ts'
 
 /** What may be said of a record that could not be read: where it is, why, and a commitment to its bytes. Never the record. */
 export function rejectionOf(record: JournalRecord, reason: string): Rejection {
@@ -42,4 +44,12 @@ export function rejectedRecord(record: JournalRecord, { stream, reason, commitme
       ce_time: new Date(record.time).toISOString(),
     },
   }
+}
+
+/** The row that stands for a record in the history, whatever the record is; and why it is no event, where it is none. */
+export function rowFor(record: JournalRecord): { readonly row: EventRow; readonly rejection?: Rejection } {
+  const parsed = parseEvent(record)
+  if ('row' in parsed) return { row: keepOriginal(parsed.row, record) }
+  const rejection = rejectionOf(record, parsed.rejected)
+  return { row: rejectedRow(record, rejection), rejection }
 }

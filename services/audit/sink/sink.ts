@@ -26,9 +26,7 @@ import { createChanges } from './changes.ts'
 import { createFence, type FenceTimes } from './fence.ts'
 import type { History } from './history.ts'
 import { type Certainty, missingOf } from './missing.ts'
-import { keepOriginal } from './original.ts'
-import { rejectedRecord, rejectionOf } from './rejected.ts'
-import { parseEvent, rejectedRow } from './row.ts'
+import { rejectedRecord, rowFor } from './rejected.ts'
 
 export const sinkGroup = 'holdfast-audit'
 
@@ -211,14 +209,9 @@ async function write(
   for (const [index, { record }] of missing.entries()) {
     // A full batch takes about 15 ms to read: others get their turn in between.
     if (index % 500 === 499) await setImmediate()
-    const parsed = parseEvent(record)
-    if ('row' in parsed) {
-      rows.push(keepOriginal(parsed.row, record))
-      continue
-    }
-    const rejection = rejectionOf(record, parsed.rejected)
-    rejected.push(rejectedRecord(record, rejection))
-    rows.push(rejectedRow(record, rejection))
+    const { row, rejection } = rowFor(record)
+    rows.push(row)
+    if (rejection) rejected.push(rejectedRecord(record, rejection))
   }
   if (rejected.length > 0) {
     await journal.append(rejected)

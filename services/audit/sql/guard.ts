@@ -8,7 +8,7 @@
  * the syntax tree says what is a table and what kind of statement this is; the words also show functions that are only
  * named (`arrayMap(file, ...)`, `APPLY file`), which the tree leaves out.
  */
-import { literal } from '../../../shared/clickhouse/literal.ts'
+import { formatOn, withAdHocFilters } from './ad-hoc.ts'
 import { type Refusal, refuse } from './refusal.ts'
 
 /** What may run: the text to run and the format it names itself, if any. */
@@ -26,7 +26,10 @@ export async function guard(ask: AskEngine, sql: string): Promise<Allowed | Refu
   if (sql.includes('\0')) return refuse('SYNTAX_ERROR', 'The statement holds a NUL character.')
   if (sql.trim() === '')
     return refuse('SYNTAX_ERROR', 'Send one SQL statement, such as: SELECT * FROM holdfast.calls LIMIT 10.')
-  const text = (await ask(`SELECT formatQuerySingleLine(${literal(sql)}) FORMAT TSVRaw`)).replace(/\n$/, '')
+  const given = await formatOn(ask, sql)
+  const filtered = withAdHocFilters(given)
+  if (typeof filtered !== 'string') return filtered
+  const text = filtered === given ? given : await formatOn(ask, filtered)
   const words = readWords(text)
   const byWords = judgeWords(words)
   if (byWords) return byWords

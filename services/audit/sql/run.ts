@@ -8,7 +8,14 @@ import { nativeAt } from './native.ts'
 import { engineErrorToWire, isRefusal, refusalToWire, refuse, type Refusal, type WireError } from './refusal.ts'
 import type { SqlRequest } from './request.ts'
 
-export type Reading = { readonly agent: string; readonly tenant: string; readonly readHistory: boolean }
+export type Reading = {
+  readonly agent: string
+  readonly tenant: string
+  readonly readHistory: boolean
+  readonly mayReveal?: boolean
+  /** SHA-256 prefix of the key. */
+  readonly credential?: string
+}
 /** Undefined for a key that is wrong; rejects with `UnavailableError` when that cannot be told now. */
 export type Authenticate = (secret: string) => Promise<Reading | undefined>
 

@@ -2,6 +2,8 @@
 import type { OutcomeCode } from '../../../shared/call/codes.ts'
 import type { Evidence, Operation, OperationState } from '../../../shared/call/operation.ts'
 import { operationStates } from '../../../shared/call/operation.ts'
+import { hashText } from '../../../shared/proof/hash.ts'
+import { leafOf } from '../../../shared/proof/leaf.ts'
 
 /** An event that moved an operation, as far as it tells the operation's state. */
 export type Fact = {
@@ -15,6 +17,8 @@ export type Fact = {
   readonly atMs: number
   readonly code: OutcomeCode | undefined
   readonly evidence: Evidence | undefined
+  /** Of the event, base64: the receipt, should it be the last. */
+  readonly leaf: string
 }
 
 /** The fact in an event's record; undefined for events that move no operation (joins, reads, questions, late answers). */
@@ -39,6 +43,7 @@ export function factOf(record: { value: string; headers: Readonly<Record<string,
     atMs: Date.parse(record.headers.ce_time ?? ''),
     code: data.code as OutcomeCode | undefined,
     evidence: data.evidence as Evidence | undefined,
+    leaf: hashText(leafOf(record)),
   }
 }
 

@@ -6,7 +6,7 @@
 import type { JournalRecord } from '../../../shared/journal/port.ts'
 import { topics } from '../../../shared/journal/topics.ts'
 import { type Forward, bringForward, readByIds } from '../sql/lineage.ts'
-import { changingOf, type OperationRow } from '../sql/row.ts'
+import { changingOf, isFinalState, type OperationRow } from '../sql/row.ts'
 import type { Completing } from './complete.ts'
 import { type Fact, factOf, operationAfter } from './facts.ts'
 import { chunks, readRejected } from './window.ts'
@@ -64,7 +64,10 @@ function forwardOf(row: OperationRow, fact: Fact): Forward {
   return {
     operationId: row.operation_id,
     expectedSequence: row.sequence,
-    changing: changingOf(operation, row.retention_ms),
+    changing: {
+      ...changingOf(operation, row.retention_ms),
+      receipt: isFinalState(operation.state) ? fact.leaf : undefined,
+    },
     event: undefined,
   }
 }

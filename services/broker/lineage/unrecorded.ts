@@ -22,7 +22,7 @@ import {
   type Remembered,
   rememberCalls,
 } from '../sql/lineage.ts'
-import { changingOf, operationOf, type OperationRow } from '../sql/row.ts'
+import { changingOf, isFinalState, operationOf, type OperationRow } from '../sql/row.ts'
 import { readSurviving, type Standing } from '../sql/standing.ts'
 import type { Completing } from './complete.ts'
 import { operationAfter } from './facts.ts'
@@ -147,7 +147,10 @@ function entryOf(to: Completing, { missing }: Told, ofKey: readonly Lost[]): { e
       conversation: caller.conversation,
       fingerprint,
       change: changeHash(command),
-      changing: changingOf(operation, retentionMs),
+      changing: {
+        ...changingOf(operation, retentionMs),
+        receipt: fact !== undefined && isFinalState(operation.state) ? fact.leaf : undefined,
+      },
       firstSeenMs: operation.firstSeenAt,
       retentionMs,
       event:

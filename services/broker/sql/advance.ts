@@ -1,10 +1,10 @@
 import type { UpstreamAnswer } from '../../../shared/call/record.ts'
 import type { NewRecord } from '../../../shared/journal/port.ts'
 import { textArray } from '../../../shared/postgres/arrays.ts'
-import type { Sealed } from '../seal.ts'
+import type { Sealed } from '../../../shared/crypto/seal.ts'
 import { changingDefinitions, keptColumns, keptDefinitions, keptRows } from './claim.ts'
 import { placedColumns, placedDefinitions, recordArrays, recordColumns } from './record.ts'
-import { type Changing, changingColumns, type Queryable } from './row.ts'
+import { type Changing, changingColumns, type Queryable, sealReceipt } from './row.ts'
 
 /** One transition: the row as `evolve` left it, guarded by the sequence it was decided on. */
 export type Advance = {
@@ -115,6 +115,7 @@ export async function advanceOperations(db: Queryable, advances: readonly Advanc
   const tried = [...firsts.values()]
   const rows = tried.map((advance, index) => {
     const { event, handled } = advance
+    sealReceipt(advance.changing, event)
     const row = {
       operation_id: advance.operationId,
       expected_sequence: advance.expectedSequence,

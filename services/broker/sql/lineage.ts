@@ -2,7 +2,14 @@
 import type { NewRecord } from '../../../shared/journal/port.ts'
 import { changingDefinitions } from './claim.ts'
 import { recordColumns } from './record.ts'
-import { type Changing, changingColumns, operationColumns, type OperationRow, type Queryable } from './row.ts'
+import {
+  type Changing,
+  changingColumns,
+  operationColumns,
+  type OperationRow,
+  type Queryable,
+  sealReceipt,
+} from './row.ts'
 
 export type Lineage = {
   readonly current: string
@@ -74,6 +81,7 @@ select operation_id from entered`
 
 /** A key that an operation holds is left alone; one that a fence holds becomes the operation's. */
 export async function enterOperations(db: Queryable, lineage: string, entries: readonly Entry[]): Promise<void> {
+  for (const { changing, event } of entries) if (event !== undefined) sealReceipt(changing, event)
   const rows = entries.map(({ changing, event, ...entry }) => ({
     operation_id: entry.operationId,
     scope: entry.scope,
@@ -122,6 +130,7 @@ with input as (
 select operation_id from moved`
 
 export async function bringForward(db: Queryable, lineage: string, forwards: readonly Forward[]): Promise<void> {
+  for (const { changing, event } of forwards) if (event !== undefined) sealReceipt(changing, event)
   const rows = forwards.map(({ operationId, expectedSequence, changing, event }) => ({
     operation_id: operationId,
     expected_sequence: expectedSequence,

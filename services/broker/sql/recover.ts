@@ -1,4 +1,4 @@
-import type { Sealed } from '../seal.ts'
+import type { Sealed } from '../../../shared/crypto/seal.ts'
 import { operationColumns, type OperationRow, type Queryable } from './row.ts'
 
 export type DueRow = OperationRow & { readonly kept: Sealed | undefined }

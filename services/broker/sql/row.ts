@@ -1,9 +1,12 @@
 /** An `operations` row, to and from the core's `Operation`. The only place that knows both shapes. */
 import { CorruptionError } from '../../../shared/errors.ts'
+import type { NewRecord } from '../../../shared/journal/port.ts'
+import { hashText } from '../../../shared/proof/hash.ts'
+import { leafOf } from '../../../shared/proof/leaf.ts'
 import type { OutcomeCode } from '../../../shared/call/codes.ts'
 import type { Evidence, Operation, OperationState } from '../../../shared/call/operation.ts'
 import type { Recovery } from '../../../shared/call/recovery.ts'
-import type { OutcomeRecord, UpstreamAnswer } from '../../../shared/call/record.ts'
+import type { OutcomeRecord, Receipt, UpstreamAnswer } from '../../../shared/call/record.ts'
 
 /** What a pool must do for these statements. */
 export type Queryable = {
@@ -18,7 +21,7 @@ export const operationColumns = `
   o.operation_id, o.tenant, o.keyspace, o.server, o.key, o.tool, o.agent, o.conversation,
   encode(o.fingerprint, 'hex') as fingerprint, o.state, o.call_id, o.epoch, o.round, o.sequence, o.attempts, o.owner,
   o.code, o.evidence, o.reopenable, o.inputs_hash, o.request_state_hash, o.first_seen_ms, o.dispatch_by_ms,
-  o.dispatched_ms, o.finished_ms, o.fenced_ms, o.retention_ms, o.expires_ms, o.recovery,
+  o.dispatched_ms, o.finished_ms, o.fenced_ms, o.retention_ms, o.expires_ms, o.recovery, o.receipt,
   (o.expires_ms is not null and o.expires_ms <= now_ms()) as expired`
 
 /** The answer of the current round, joined where outcomes are given. */
@@ -56,6 +59,7 @@ export type OperationRow = {
   retention_ms: number
   expires_ms: number | null
   recovery: Recovery | null
+  receipt: string | null
   expired: boolean
   answer_kind?: UpstreamAnswer['kind'] | null
   answer_raw?: string | null
@@ -133,9 +137,16 @@ export function recordOf(row: OperationRow): OutcomeRecord | undefined {
     key: row.key,
     expiresAt: row.expires_ms ?? undefined,
     expired: row.expired,
+    receipt: receiptOf(row.operation_id, row.sequence, row.receipt),
     answer: answerOf(row, operation),
   }
 }
+
+export const receiptOf = (
+  operationId: string,
+  sequence: number,
+  leaf: string | null | undefined,
+): Receipt | undefined => (leaf ? { event: `${operationId}:${sequence}`, leaf } : undefined)
 
 /** What the server once said without certainty is not its answer any more where somebody else established the outcome. */
 function answerOf(
@@ -166,6 +177,7 @@ export const changingColumns = [
   'expires_ms',
   'recovery',
   'recover_at_ms',
+  'receipt',
 ] as const
 
 /** What is absent is undefined: it takes no room in a batch. */
@@ -173,6 +185,17 @@ export type Changing = Record<
   Exclude<(typeof changingColumns)[number], 'recovery'>,
   string | number | boolean | undefined
 > & { readonly recovery: Recovery | undefined }
+
+/**
+ * The leaf of the event that ends an operation, known once its bytes are final: they go to the outbox as they are here. Set
+ * in `changing`, where whoever answers reads it.
+ */
+export function sealReceipt(changing: Changing, event: NewRecord): void {
+  if (isFinalState(changing.state)) changing.receipt = hashText(leafOf(event))
+}
+
+export const isFinalState = (state: unknown): boolean =>
+  state === 'succeeded' || state === 'failed' || state === 'not_executed'
 
 /** @param retentionMs how long a settled outcome is kept */
 export function changingOf(operation: Operation, retentionMs: number): Changing {
@@ -198,5 +221,7 @@ export function changingOf(operation: Operation, retentionMs: number): Changing 
     recovery: has('recovery'),
     // Due only while it is unknown: a replay that runs is its owner's.
     recover_at_ms: operation.state === 'unknown' ? operation.recovery?.next?.at : undefined,
+    // By `sealReceipt`.
+    receipt: undefined,
   }
 }

@@ -5,7 +5,7 @@ import { findRunning } from '../running.ts'
 import type { HistoryAt } from './history.ts'
 
 /** @throws ConfigError when nothing says where */
-export function historyAt(shell: Shell, input: Arguments): HistoryAt {
+export function placeOfHistory(shell: Shell, input: Arguments): HistoryAt {
   const server = shell.env.CLICKHOUSE_URL
   if (textOption(input, 'url') === undefined && server) {
     const url = new URL(server)
@@ -14,9 +14,14 @@ export function historyAt(shell: Shell, input: Arguments): HistoryAt {
     url.password = ''
     return { url, authorization: `Basic ${Buffer.from(user).toString('base64')}`, seesAll: true }
   }
+  const { url, key } = findRunning(shell, input, 'sql')
+  return { url, authorization: `Bearer ${key}`, seesAll: false }
+}
+
+/** The same for commands that can do without it. */
+export function historyAt(shell: Shell, input: Arguments): HistoryAt {
   try {
-    const { url, key } = findRunning(shell, input, 'sql')
-    return { url, authorization: `Bearer ${key}`, seesAll: false }
+    return placeOfHistory(shell, input)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     throw new ConfigError(error.problems.map(problem => `${problem}; or leave the history out with --no-history`))

@@ -43,10 +43,12 @@ export function leftOut({ name, settings, isOff }: Entry): string | undefined {
     return 'speaks only SSE, the transport before Streamable HTTP, which Holdfast does not (ask its makers for the Streamable HTTP address, often /mcp)'
   if (!['', 'stdio', 'http', 'streamable-http', 'streamablehttp', 'streamable_http'].includes(kind))
     return `has the transport ${kind}, which Holdfast does not speak`
-  if (url === undefined && typeof settings.command !== 'string' && !Array.isArray(settings.command))
-    return 'has neither a command nor an address'
+  if (url === undefined && (settings.command ?? '') === '') return 'has neither a command nor an address'
+  if (url !== undefined && !url.includes('${') && !isWebAddress(url)) return 'has an address that is not http or https'
   return undefined
 }
+
+const isWebAddress = (url: string): boolean => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)
 
 /** An entry that leads to a Holdfast would put it behind itself. */
 function pointsHere(name: string, { command, args }: Entry['settings']): boolean {
@@ -86,10 +88,28 @@ function addressServer(url: string, { settings }: Entry, context: Context): Serv
   const { bearer_token_env_var: bearer } = settings
   if (typeof bearer === 'string')
     headers.Authorization = `Bearer ${context.variables.refer(bearer, `${context.server}: header Authorization`)}`
+  const { address, login } = withoutLogin(url)
+  if (login !== undefined) {
+    const use = `${context.server}: header Authorization, name:password of its address in base64`
+    const { server, variables } = context
+    headers.Authorization ??= `Basic ${variables.keep(login, { name: `${server}_basic`, server, use })}`
+  }
   return {
-    url: textOf(url, { name: '', variable: `${context.server}_url`, place: 'url' }, context),
+    url: textOf(address, { name: '', variable: `${context.server}_url`, place: 'url' }, context),
     ...(Object.keys(headers).length > 0 && { headers }),
   }
+}
+
+/** A name and password of an address are sent as a header: an address is shown in errors. */
+function withoutLogin(url: string): { address: string; login?: string } {
+  if (!URL.canParse(url) || url.includes('${')) return { address: url }
+  const parsed = new URL(url)
+  const { username, password } = parsed
+  if (username === '' && password === '') return { address: url }
+  parsed.username = ''
+  parsed.password = ''
+  const login = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`
+  return { address: parsed.href, login: Buffer.from(login).toString('base64') }
 }
 
 function commandServer(entry: Entry, context: Context): ServerSettings {

@@ -53,9 +53,11 @@ export function take(files: readonly ClientFile[], { env, target }: { env: Envir
   return { servers, leftOut, variables: variables.list(), values: variables.values(), entries }
 }
 
-/** The same server in two files, or in two scopes of one. */
+/** The same server in two files, or in two scopes of one. Where a program runs is part of what it is. */
 const isSame = (a: Entry, b: Entry): boolean =>
-  a.name === b.name && a.folder === b.folder && isDeepStrictEqual(a.settings, b.settings)
+  a.name === b.name &&
+  (a.folder === b.folder || a.settings.command === undefined) &&
+  isDeepStrictEqual(a.settings, b.settings)
 
 function readEntries(files: readonly ClientFile[]): Entry[] {
   const read = files.map(file => ({ ...file, value: readClientFile(file.name, file.text) }))

@@ -33,7 +33,7 @@ export function textOf(text: string, at: TextAt, context: TextContext): string {
   // Whatever stands around a placeholder of the client may be half of a secret, or none at all.
   if (scheme !== '' && /^\$\{[^}]*\}$/.test(rest)) return scheme + translate(rest, at, context)
   if (/^\$\{[^}]*\}$/.test(text)) return translate(text, at, context)
-  if (placeholder.test(rest))
+  if (rest.includes('${'))
     return scheme + context.variables.refer(variableName(at.variable), `${useOf(at, context)}, the whole of it`)
   const { server, variables } = context
   return scheme + variables.keep(rest, { name: at.variable, server, use: useOf(at, context) })

@@ -9,10 +9,9 @@ import { topics } from '../../../shared/journal/topics.ts'
 import { type Hash, hashText, leafHash } from '../../../shared/proof/hash.ts'
 import { leafText } from '../../../shared/proof/leaf.ts'
 import { append, emptyFrontier, type Frontier, rootOf } from '../../../shared/proof/tree.ts'
-import { keepOriginal, textOfColumns, textOfRow } from '../../audit/sink/original.ts'
-import { rejectionOf } from '../../audit/sink/rejected.ts'
-import { parseEvent, rejectedRow } from '../../audit/sink/row.ts'
-import { differences } from './explain.ts'
+import { textOfColumns, textOfRow } from '../../audit/sink/original.ts'
+import { rowFor } from '../../audit/sink/rejected.ts'
+import { type Carried, differences, nothingCarried } from './explain.ts'
 import type { Finding } from './finding.ts'
 import type { SignedHead } from './verify-checkpoints.ts'
 
@@ -54,16 +53,23 @@ export async function verifyPartition(deps: RecordDeps, input: PartitionInput): 
       what: `The journal's partition ${partition} ends at ${end}, and checkpoint ${signed.checkpoint} signs ${signed.size} records of it: it was cut, or is an older copy`,
     })
   let tree: Frontier | undefined = emptyFrontier
+  const carried: Shifts = { journal: nothingCarried, history: nothingCarried }
   let from = 0
   for (const head of heads) {
     const stretch: Stretch = await readStretch(deps, input, from, head.size)
-    tree = judgeStretch(deps, { partition, head, stretch, tree })
+    tree = judgeStretch(deps, { partition, head, stretch, tree, carried })
     from = head.size
   }
   // Not signed yet: the history still has to be what the journal says.
   const rest = Math.max(from, Math.min(end, input.written))
-  if (rest > from) judgeUnsigned(deps, partition, await readStretch(deps, input, from, rest))
+  if (rest > from) judgeUnsigned(deps, { partition, carried, stretch: await readStretch(deps, input, from, rest) })
+  const nothing = await readStretch(deps, input, rest, rest)
+  for (const where of ['journal', 'history'] as const)
+    tellDifferences(deps.find, { where, partition, should: [], stretch: nothing, carried, isLast: true })
 }
+
+/** Of each store, what stands too far on or too far back. */
+type Shifts = { journal: Carried; history: Carried }
 
 type Stretch = {
   readonly from: number
@@ -153,7 +159,7 @@ function rejectedLeaf(data: string): string | undefined {
 /** @returns what is wrong in a row whose leaf says nothing of it: columns beside an original, and the journal's own */
 function faultOf(row: EventRow, record: JournalRecord | undefined): string | undefined {
   if (record === undefined) return undefined
-  const expected = rowOf(record)
+  const { row: expected } = rowFor(record)
   const [isLeaf, isColumns] = [leafOfRow(row) === leafOfRow(expected), textOfColumns(row) === textOfColumns(expected)]
   const isPlaced = row[at.journalTime] === expected[at.journalTime] && row[at.eventId] === expected[at.eventId]
   if (!isLeaf || (isColumns && isPlaced)) return undefined
@@ -162,11 +168,6 @@ function faultOf(row: EventRow, record: JournalRecord | undefined): string | und
 
 const namesOf = (row: EventRow, expected: EventRow): string =>
   eventColumns.filter((_, index) => JSON.stringify(row[index]) !== JSON.stringify(expected[index])).join(', ')
-
-function rowOf(record: JournalRecord): EventRow {
-  const parsed = parseEvent(record)
-  return 'row' in parsed ? keepOriginal(parsed.row, record) : rejectedRow(record, rejectionOf(record, parsed.rejected))
-}
 
 function tenantOf({ value }: JournalRecord): string {
   try {
@@ -180,17 +181,17 @@ function tenantOf({ value }: JournalRecord): string {
 /** @returns the tree of what was signed, to go on with; undefined when neither store has it any more */
 function judgeStretch(
   { find }: RecordDeps,
-  input: { partition: number; head: SignedHead; stretch: Stretch; tree: Frontier | undefined },
+  input: { partition: number; head: SignedHead; stretch: Stretch; tree: Frontier | undefined; carried: Shifts },
 ): Frontier | undefined {
-  const { partition, head, stretch, tree } = input
+  const { partition, head, stretch, tree, carried } = input
   const journal = tree && grown(tree, stretch.journal)
   if (journal !== undefined && rootOf(journal).equals(head.root)) {
-    tellDifferences(find, { where: 'history', partition, should: stretch.journal, stretch })
+    tellDifferences(find, { where: 'history', partition, should: stretch.journal, stretch, carried })
     return journal
   }
   const history = tree && stretch.hasRows ? grown(tree, stretch.history) : undefined
   if (history !== undefined && rootOf(history).equals(head.root)) {
-    tellDifferences(find, { where: 'journal', partition, should: stretch.history, stretch })
+    tellDifferences(find, { where: 'journal', partition, should: stretch.history, stretch, carried })
     return history
   }
   if (tree !== undefined) tellContradiction(find, { partition, head, stretch })
@@ -214,9 +215,11 @@ function tellDifferences(
     partition: number
     should: ReadonlyArray<string | undefined>
     stretch: Stretch
+    carried: Shifts
+    isLast?: boolean
   },
 ): void {
-  const { where, partition, should, stretch } = input
+  const { where, partition, should, stretch, carried, isLast = false } = input
   if (where === 'history') {
     if (!stretch.hasRows) return
     for (const fault of stretch.faults) find(fault)
@@ -224,8 +227,9 @@ function tellDifferences(
   const is = stretch[where].map((leaf, index) =>
     where === 'history' && leaf === undefined && stretch.excused.has(stretch.from + index) ? should[index] : leaf,
   )
-  const found = differences(should as string[], is)
-  const isEnd = (index: number) => is.slice(index).every(leaf => leaf === undefined)
+  const { found, carried: rest } = differences(should as string[], is, carried[where], isLast)
+  carried[where] = rest
+  const isEnd = (index: number) => index >= 0 && is.slice(index).every(leaf => leaf === undefined)
   for (const { kind, at: index } of found) {
     const offset = stretch.from + index
     const isCut = kind === 'deleted' && where === 'journal' && isEnd(index)
@@ -281,6 +285,9 @@ function tellContradiction(
   })
 }
 
-function judgeUnsigned({ find }: RecordDeps, partition: number, stretch: Stretch): void {
-  tellDifferences(find, { where: 'history', partition, should: stretch.journal, stretch })
+function judgeUnsigned(
+  { find }: RecordDeps,
+  { partition, stretch, carried }: { partition: number; stretch: Stretch; carried: Shifts },
+): void {
+  tellDifferences(find, { where: 'history', partition, should: stretch.journal, stretch, carried })
 }

@@ -1,6 +1,6 @@
 import type { Code } from '../../../shared/call/codes.ts'
 import { isFinal } from '../../../shared/call/operation.ts'
-import type { OutcomeRecord } from '../../../shared/call/record.ts'
+import type { OutcomeRecord, Receipt } from '../../../shared/call/record.ts'
 
 export const outcomeMetaName = 'dev.holdfast/outcome'
 export const callMetaName = 'dev.holdfast/call'
@@ -35,6 +35,8 @@ export type OutcomeMeta = {
   readonly attempts?: number
   readonly expiresAt?: string
   readonly retryAfterMs?: number
+  /** Of a final outcome: the event that records it, and its leaf in the signed log (docs/proofs.md). */
+  readonly receipt?: Receipt
   /** Of an unknown: what Holdfast does by itself to find out. */
   readonly recovery?: RecoveryFields
 }
@@ -68,6 +70,7 @@ export const recordFields = (record: OutcomeRecord) => ({
   firstSeenAt: iso(record.operation.firstSeenAt),
   attempts: record.operation.attempts,
   ...(record.expiresAt !== undefined && { expiresAt: iso(record.expiresAt) }),
+  ...(record.receipt !== undefined && { receipt: record.receipt }),
   ...recoveryOf(record),
 })
 

@@ -3,6 +3,7 @@
  * their spelling and the order of names survive.
  */
 import { isObject } from '../schema/declares.ts'
+import { noticeMember } from '../schema/notice.ts'
 import { memberSlice, withMember } from '../../../shared/json/slice.ts'
 
 export type Edits = {
@@ -10,6 +11,8 @@ export type Edits = {
   readonly meta: Readonly<Record<string, unknown>>
   /** A text block to put behind the content. */
   readonly notice?: string | undefined
+  /** Whether the notice may stand in `structuredContent` too, as its first member. */
+  readonly noticeInside?: boolean | undefined
   /** Set where upstream named none. */
   readonly resultType?: string | undefined
 }
@@ -35,20 +38,31 @@ function printsAsRead(value: unknown, raw: string): boolean {
 
 const block = (text: string) => ({ type: 'text', text })
 
-function editValue(value: Record<string, unknown>, { meta, notice, resultType }: Edits): Record<string, unknown> {
+function editValue(value: Record<string, unknown>, edits: Edits): Record<string, unknown> {
+  const { meta, notice, resultType } = edits
   const content = Array.isArray(value.content) ? value.content : []
+  const structured = value.structuredContent
   return {
     ...value,
     ...(notice !== undefined && { content: [...content, block(notice)] }),
+    ...(takesNotice(structured, edits) && { structuredContent: { [noticeMember]: notice, ...structured } }),
     ...(resultType !== undefined && value.resultType === undefined && { resultType }),
     _meta: { ...(isObject(value._meta) ? value._meta : {}), ...meta },
   }
 }
 
-function editText(raw: string, { meta, notice, resultType }: Edits): string {
+/** A member of that name that upstream sent is upstream's. */
+const takesNotice = (structured: unknown, { notice, noticeInside }: Edits): structured is Record<string, unknown> =>
+  notice !== undefined && noticeInside === true && isObject(structured) && !Object.hasOwn(structured, noticeMember)
+
+function editText(raw: string, edits: Edits): string {
+  const { meta, notice, resultType } = edits
   let text = raw
   if (notice !== undefined)
     text = withMember(text, 'content', withItem(memberSlice(text, ['content']), JSON.stringify(block(notice))))
+  const structured = memberSlice(raw, ['structuredContent'])
+  if (structured !== undefined && takesNotice(JSON.parse(structured), edits))
+    text = withMember(text, 'structuredContent', withFirst(structured, JSON.stringify(notice)))
   if (resultType !== undefined && memberSlice(text, ['resultType']) === undefined) {
     text = withMember(text, 'resultType', JSON.stringify(resultType))
   }
@@ -60,6 +74,10 @@ function withMembers(rawObject: string | undefined, members: Readonly<Record<str
   for (const [name, value] of Object.entries(members)) text = withMember(text, name, JSON.stringify(value))
   return text
 }
+
+/** `rawObject` is an object's own text, so its first character is the brace. */
+const withFirst = (rawObject: string, rawNotice: string): string =>
+  `{${JSON.stringify(noticeMember)}:${rawNotice}${/^\{\s*\}$/.test(rawObject) ? '' : ','}${rawObject.slice(1)}`
 
 /** `rawArray` is an array's own text, so its last character is the bracket. */
 function withItem(rawArray: string | undefined, rawItem: string): string {

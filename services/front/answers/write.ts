@@ -7,6 +7,7 @@ import type { Code } from '../../../shared/call/codes.ts'
 import { isFinal } from '../../../shared/call/operation.ts'
 import type { Reply, UpstreamAnswer } from '../../../shared/call/record.ts'
 import { InvariantError } from '../../../shared/errors.ts'
+import { hasRoom } from '../schema/notice.ts'
 import { type Question, words } from '../words.ts'
 import {
   answerState,
@@ -43,8 +44,8 @@ export type WriteContext = {
   readonly keySource?: string | undefined
   /** Database time, milliseconds. */
   readonly now: number
-  /** The tool declares the shape of its results: clients refuse a success that has none. */
-  readonly hasOutputSchema: boolean
+  /** The shape of results that the tool declares, if it does: clients refuse a success that has none. */
+  readonly outputSchema: unknown
   /** Whether the client can answer the question that upstream asks. */
   readonly canAnswer: (rawQuestion: string) => boolean
   /** Holdfast's name in the `_meta` of modern answers. */
@@ -161,12 +162,15 @@ function metaOf({ how, callId, record, retryAfterMs }: OutcomeReply): OutcomeMet
 }
 
 /** Said where a model may have reused a name without meaning to; hosts that name keys mean it. */
-function noticeOf({ how, record }: OutcomeReply, { keySource, now }: WriteContext): string | undefined {
+function noticeOf({ how, record }: OutcomeReply, context: WriteContext): string | undefined {
   const at = finishedAt(record)
   if (how !== 'replayed' || at === undefined || !isFinal(record.operation)) return undefined
-  if (keySource !== 'argument' && keySource !== 'upstream_argument') return undefined
-  return now - record.operation.finishedAt > noticeAfterMs ? words.alreadyDone(at) : undefined
+  if (!modelNamedKey(context)) return undefined
+  return context.now - record.operation.finishedAt > noticeAfterMs ? words.alreadyDone(at) : undefined
 }
+
+const modelNamedKey = ({ keySource }: WriteContext): boolean =>
+  keySource === 'argument' || keySource === 'upstream_argument'
 
 const keyOf = ({ key }: WriteContext) => (key === undefined ? {} : { key })
 const byKey = ({ server, key }: WriteContext): Question => ({ server, key: key as string })
@@ -203,10 +207,16 @@ const own = (text: string, meta: OutcomeMeta, context: WriteContext): string =>
  * shape, a success without it would be thrown away by the client, so there it has to look like one.
  */
 const established = (text: string, meta: OutcomeMeta, context: WriteContext): string =>
-  ownResult(text, { [outcomeMetaName]: meta }, context, context.hasOutputSchema)
+  ownResult(text, { [outcomeMetaName]: meta }, context, context.outputSchema !== undefined)
 
 const recorded = (raw: string, meta: OutcomeMeta, context: WriteContext, notice?: string): string =>
-  editResult(raw, { meta: { ...eraMeta(context), [outcomeMetaName]: meta }, notice, resultType: resultTypeOf(context) })
+  editResult(raw, {
+    meta: { ...eraMeta(context), [outcomeMetaName]: meta },
+    notice,
+    // A program that names its keys reads `_meta`, and gets the server's data as they are.
+    noticeInside: modelNamedKey(context) && hasRoom(context.outputSchema),
+    resultType: resultTypeOf(context),
+  })
 
 type Era = Pick<WriteContext, 'era' | 'serverInfo'>
 

@@ -13,6 +13,7 @@ import { serverInfo } from '../mcp/identity.ts'
 import { words } from '../words.ts'
 import { argumentProblem } from './arguments.ts'
 import { canAnswer, forwardedMeta, inputsOf } from './incoming.ts'
+import { personalOf } from './personal.ts'
 import { finishedRecord, requestedRecord } from './records.ts'
 import { recordContext, refuseCall, toldOf } from './refuse.ts'
 import type { RawAnswer, SettledCall } from './settled.ts'
@@ -20,7 +21,8 @@ import type { RawAnswer, SettledCall } from './settled.ts'
 export async function callRead(deps: Front, call: SettledCall): Promise<RawAnswer> {
   const { incoming, known, args } = call
   const argumentsJson = JSON.stringify(args)
-  const facts = { ...call.facts, arguments: argumentsJson }
+  const personal = await personalOf(deps, call, argumentsJson)
+  const facts = { ...call.facts, arguments: argumentsJson, personal }
   const problem = argumentProblem(known.tool.inputSchema, args)
   if (problem !== undefined)
     return refuseCall(deps, incoming, facts, { code: 'invalid_arguments', detail: `${problem}.` })

@@ -9,10 +9,12 @@ import {
   allRedacted,
   argumentFields,
   keyFields,
+  type Personal,
   type RecordRules,
   reasonFields,
+  saltOf,
 } from '../../../shared/events/arguments.ts'
-import { commitment } from '../../../shared/events/commitment.ts'
+import { callCommitment } from '../../../shared/events/commitment.ts'
 import type { NewRecord } from '../../../shared/journal/port.ts'
 import type { Identity } from '../deps.ts'
 import type { Verdict } from '../settings.ts'
@@ -34,6 +36,8 @@ export type CallFacts = {
   readonly keySource?: string | undefined
   /** JSON text. */
   readonly arguments?: string | undefined
+  /** Of a call about a subject, where its key could be had. */
+  readonly personal?: Personal | undefined
   readonly policy?: Verdict | undefined
   /** The call this one follows from. */
   readonly parent?: string | undefined
@@ -52,7 +56,9 @@ function factFields(context: RecordContext, facts: CallFacts, reason?: string) {
   const { tenant, keyspace } = identity
   const redaction = redactionOf(context, facts)
   const about =
-    facts.arguments === undefined ? undefined : argumentFields(context, redaction, { callId, text: facts.arguments })
+    facts.arguments === undefined
+      ? undefined
+      : argumentFields(context, redaction, { callId, text: facts.arguments, personal: facts.personal })
   const key =
     facts.key === undefined
       ? undefined
@@ -146,7 +152,11 @@ export function finishedRecord(
     ...('raw' in seen && {
       isError: seen.kind === 'error' || (seen.kind === 'result' && seen.isError),
       resultBytes: Buffer.byteLength(seen.raw),
-      resultCommitment: commitment(context.secret, callId, seen.raw),
+      resultCommitment: callCommitment(
+        context.secret,
+        { callId, salt: saltOf(redactionOf(context, facts), facts.personal) },
+        seen.raw,
+      ),
     }),
     ...told,
   })

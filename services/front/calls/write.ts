@@ -14,8 +14,10 @@ import { keyOf } from '../key.ts'
 import { serverInfo } from '../mcp/identity.ts'
 import { isObject } from '../schema/declares.ts'
 import { argumentProblem } from './arguments.ts'
+import type { Personal } from '../../../shared/events/arguments.ts'
 import { awaitReply } from './await-reply.ts'
 import { canAnswer, forwardedMeta, inputsOf } from './incoming.ts'
+import { personalOf } from './personal.ts'
 import type { CallFacts } from './records.ts'
 import { recordRefusal, type Refusal, toldOf } from './refuse.ts'
 import type { RawAnswer, SettledCall } from './settled.ts'
@@ -51,7 +53,7 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
       key,
       keySource,
       now: deps.clock.now(),
-      hasOutputSchema: known.tool.outputSchema !== undefined,
+      outputSchema: known.tool.outputSchema,
       canAnswer: rawQuestion => canAnswer(incoming, rawQuestion),
       serverInfo,
     }),
@@ -63,7 +65,8 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
 
   if (!keyed.ok)
     return refuse({ ...call.facts, arguments: JSON.stringify(call.args) }, { code: keyed.code, detail: keyed.message })
-  const prepared = prepare(deps, call, { ...keyed, scopeServer })
+  const personal = await personalOf(deps, call, JSON.stringify(keyed.args))
+  const prepared = prepare(deps, call, { ...keyed, scopeServer, personal })
   const refusal = refusalOf(deps, call, prepared, keyed.args)
   if (refusal !== undefined) return refuse(prepared.facts, refusal)
   const reply = await submitAndWait(deps, call, prepared.submit)
@@ -74,9 +77,15 @@ export async function callWrite(deps: Front, call: SettledCall): Promise<RawAnsw
 function prepare(
   deps: Front,
   { callId, incoming, known, policy, facts }: SettledCall,
-  keyed: { key: string; source: string; args: SettledCall['args']; scopeServer: string },
+  keyed: {
+    key: string
+    source: string
+    args: SettledCall['args']
+    scopeServer: string
+    personal: Personal | undefined
+  },
 ): Prepared {
-  const { key, source, args, scopeServer } = keyed
+  const { key, source, args, scopeServer, personal } = keyed
   const meta = forwardedMeta(incoming)
   const inputs = inputsOf(incoming)
   const argumentsJson = JSON.stringify(args)
@@ -98,6 +107,7 @@ function prepare(
     // A server may ask for nothing but the call again with its `requestState`; a command always has both.
     ...(inputs !== undefined && { inputs }),
     caller: facts.caller,
+    ...(personal !== undefined && { personal }),
     policyRule: policy.rule,
     policyVersion: policy.version,
     ...(parent !== undefined && { parent }),
@@ -108,7 +118,7 @@ function prepare(
   return {
     submit,
     record: commandRecord(submit),
-    facts: { ...facts, parent, key, keySource: source, arguments: argumentsJson },
+    facts: { ...facts, parent, key, keySource: source, arguments: argumentsJson, personal },
   }
 }
 

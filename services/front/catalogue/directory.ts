@@ -3,6 +3,7 @@ import type { JsonObject } from '../../../shared/call/fingerprint.ts'
 import type { Effect } from '../../../shared/call/effect.ts'
 import { namesOfAll, namesOfServer } from '../names.ts'
 import { injectKey } from '../schema/inject.ts'
+import { withNotice } from '../schema/notice.ts'
 import type { FrontSettings } from '../settings.ts'
 import { keyDescription } from '../words.ts'
 import type { Catalogue, KnownTool } from './catalogue.ts'
@@ -52,11 +53,14 @@ function listed(
   agent: string,
 ): Listed {
   const { effect } = settings.effect(server, name, tool.annotations, hash)
-  const injected = effect === 'write' && !settings.hostNamesKeys(agent) ? injectedSchema(tool.inputSchema) : undefined
+  const forModel = effect === 'write' && !settings.hostNamesKeys(agent)
+  const injected = forModel ? injectedSchema(tool.inputSchema) : undefined
+  const roomy = forModel ? withNotice(tool.outputSchema) : undefined
   return {
     ...tool,
     name: exposed,
     ...(injected !== undefined && { inputSchema: injected }),
+    ...(roomy !== undefined && { outputSchema: roomy }),
     annotations: { ...(tool.annotations as object | undefined), ...effectiveHints(effect) },
   }
 }

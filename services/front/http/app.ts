@@ -21,6 +21,8 @@ export type AppDeps = EndpointDeps & {
 
 export function createApp(deps: AppDeps): FastifyInstance {
   const app = Fastify({
+    // Longer than clients keep idle connections (Codex 90 s): one that is closed while a call is sent on it loses the call.
+    keepAliveTimeout: 100_000,
     bodyLimit: deps.settings.bodyBytes,
     // A key has up to 255 characters, each up to three when encoded.
     routerOptions: { maxParamLength: 1024 },

@@ -22,23 +22,43 @@ export type Answered =
 
 const reportLimit = 200
 
-export async function askOutcome(deps: Deps, asker: Asker, route: string | undefined, input: Input): Promise<Answered> {
+/**
+ * Clients put longer answers of a tool into a file, or cut them in the middle, and show their model a remark instead
+ * (docs/clients.md). Over HTTP nothing is left out.
+ */
+const mostToolBytes = 8_000
+
+export async function askOutcome(
+  deps: Deps,
+  asker: Asker,
+  route: string | undefined,
+  input: Input,
+  mostBytes?: number,
+): Promise<Answered> {
   const asked = readQuestion(deps, route, input)
   if (!asked.ok) return { ok: false, code: 'bad_request', problem: asked.problem }
   const { question, waitMs } = asked.value
   // A front that is full or stops still answers, with the state as it is.
   const mayWait = deps.waiters.size() < deps.settings.waiting && !deps.draining.aborted
   const found = await findOutcome(deps, asker, question, mayWait ? waitMs : 0)
-  return { ok: true, rendered: renderOutcome(found, question, deps.settings) }
+  return { ok: true, rendered: renderOutcome(found, question, deps.settings, mostBytes) }
 }
 
-export async function askReport(deps: Deps, { viewer }: Pick<Asker, 'viewer'>, input: Input): Promise<Answered> {
+export async function askReport(
+  deps: Deps,
+  { viewer }: Pick<Asker, 'viewer'>,
+  input: Input,
+  mostBytes?: number,
+): Promise<Answered> {
   const asked = readReport(input, deps.clock.now())
   if (!asked.ok) return { ok: false, code: 'bad_request', problem: asked.problem }
   const { since, conversation } = asked.value
   try {
     const records = await deps.broker.report({ viewer, since, conversation, limit: reportLimit })
-    return { ok: true, rendered: renderReport({ since, records, limit: reportLimit }, deps.settings) }
+    return {
+      ok: true,
+      rendered: renderReport({ since, records, limit: reportLimit, ...(mostBytes && { mostBytes }) }, deps.settings),
+    }
   } catch (error) {
     deps.log.warn({ err: error }, 'a report could not be read')
     return { ok: false, code: 'outcome_unavailable', problem: nextStep.unavailable }
@@ -61,8 +81,8 @@ export async function handleOwnTool(deps: Deps, incoming: Incoming): Promise<Raw
   const asker = { viewer: { tenant, keyspace }, caller: callerOf(incoming) }
   const answered =
     name === outcomeTool.name
-      ? await askOutcome(deps, asker, incoming.route, input)
-      : await askReport(deps, asker, input)
+      ? await askOutcome(deps, asker, incoming.route, input, mostToolBytes)
+      : await askReport(deps, asker, input, mostToolBytes)
   return { kind: 'result', raw: ownToolResult(answered, era) }
 }
 

@@ -1,6 +1,7 @@
 /** Reads what `holdfast_outcome`, `holdfast_report` and the HTTP API are asked with. Pure. */
 import { fingerprint, type Json } from '../../../shared/call/fingerprint.ts'
 import { isValidKey } from '../../../shared/call/key.ts'
+import type { KnownTool } from '../catalogue/catalogue.ts'
 import type { Directory } from '../catalogue/directory.ts'
 import { declares, isObject } from '../schema/declares.ts'
 import { keyArgument } from '../schema/inject.ts'
@@ -44,15 +45,30 @@ function readSubject({ settings, directory }: Deps, server: string | undefined, 
   if (typeof tool !== 'string' || !isObject(input.arguments)) {
     return problem('Ask by callId, by key (with server), or by tool and arguments.')
   }
-  const known = directory.resolve(server, tool) ?? directory.resolve(undefined, tool)
-  const of = known?.server ?? server
-  if (of === undefined) return problem(`There is no tool ${JSON.stringify(tool)} here; name its server too.`)
-  const args = withoutOwnArgument(input.arguments, known?.tool.inputSchema)
+  const known = toolCalled(directory, server, tool)
+  // Under a name that is not known here nothing would be found, and that would be taken for "it did not happen".
+  if (known === undefined) {
+    return problem(`There is no tool ${JSON.stringify(tool)} here. Give its name as it is listed, or ask by key.`)
+  }
   return read({
     by: 'fingerprint',
-    server: settings.scopeName(of),
-    fingerprint: fingerprint(known?.name ?? tool, args),
+    server: settings.scopeName(known.server),
+    fingerprint: fingerprint(known.name, withoutOwnArgument(input.arguments, known.tool.inputSchema)),
   })
+}
+
+/**
+ * The tool that a model means. It knows our names with what its client puts before them: `mcp__holdfast__bank__transfer`,
+ * `holdfast.bank__transfer`. The longest name that is known here, behind a separator, is the one.
+ */
+function toolCalled(directory: Directory, server: string | undefined, name: string): KnownTool | undefined {
+  const starts = [0, ...[...name.matchAll(/__|[.:/]+/g)].map(({ index, 0: separator }) => index + separator.length)]
+  for (const start of starts) {
+    const rest = name.slice(start)
+    const known = directory.resolve(server, rest) ?? directory.resolve(undefined, rest)
+    if (known !== undefined) return known
+  }
+  return undefined
 }
 
 /** Upstream's own argument of that name belongs to the change; ours does not. */
@@ -65,7 +81,9 @@ function withoutOwnArgument(args: { readonly [name: string]: Json }, schema: unk
 function readServer({ settings }: Deps, server: Json | undefined): Read<string | undefined> {
   if (server === undefined) return read(undefined)
   if (typeof server === 'string' && settings.servers.includes(server)) return read(server)
-  return problem(`There is no server ${JSON.stringify(server)} here.`)
+  return problem(
+    `There is no server ${JSON.stringify(server)} here: a server's name is what stands before __ in the names of its tools. Leave it out, or give that.`,
+  )
 }
 
 function readWait(waitMs: Json | undefined): Read<number> {

@@ -55,28 +55,38 @@ export function fieldsOf(record: OutcomeRecord, names: Names) {
   const code = codeOf(record)
   const finished = finishedAt(record)
   return {
+    // First what matters most: a client may show its model no more than the beginning.
     state: answerState(record),
     ...(code !== undefined && { code }),
+    next: nextOf(record),
     server: names.serverOfScope(record.server) ?? record.server,
     tool: record.tool,
     callId: operation.callId,
     ...recordFields(record),
     ...(finished !== undefined && { finishedAt: finished }),
     ...('evidence' in operation && { evidence: operation.evidence }),
-    next: nextOf(record),
   }
 }
 
 /**
  * The answer to a question, with upstream's recorded answer byte for byte where there is one.
  * @param question what was asked, for the words of `not_found`
+ * @param mostBytes a longer recorded answer is left out, with its size
  */
-export function renderOutcome(found: Found, question: Question, names: Names): Rendered {
+export function renderOutcome(
+  found: Found,
+  question: Question,
+  names: Names,
+  mostBytes = Number.POSITIVE_INFINITY,
+): Rendered {
   switch (found.kind) {
     case 'record': {
       const text = JSON.stringify(fieldsOf(found.record, names))
       const http = found.record.expired ? codes.idempotency_key_expired.http : 200
-      return { http, text: found.record.answer === undefined ? text : withAnswer(text, found.record.answer) }
+      const { answer } = found.record
+      if (answer === undefined) return { http, text }
+      const bytes = Buffer.byteLength(answer.raw)
+      return { http, text: bytes > mostBytes ? withMember(text, 'leftOut', leftOut(bytes)) : withAnswer(text, answer) }
     }
     case 'not_found':
       return refusal('not_found', 'not_found', notFoundNext[question.by])
@@ -90,6 +100,11 @@ export function renderOutcome(found: Found, question: Question, names: Names): R
       return refusal('outcome_unavailable', 'unavailable', nextStep.unavailable)
   }
 }
+
+const leftOut = (bytes: number): string =>
+  JSON.stringify(
+    `The server's answer has ${bytes} bytes, too many for this one. The same call with the same key returns it; nothing is sent again.`,
+  )
 
 const notFoundNext = {
   key: nextStep.notFound,
@@ -115,21 +130,48 @@ function withAnswer(text: string, { kind, raw }: UpstreamAnswer): string {
   }
 }
 
-export type Report = { readonly since: number; readonly records: readonly OutcomeRecord[]; readonly limit: number }
+export type Report = {
+  readonly since: number
+  readonly records: readonly OutcomeRecord[]
+  readonly limit: number
+  /** Lines are left out, of what is most surely over first, until the report is no longer than this. */
+  readonly mostBytes?: number
+}
+
+/** What needs somebody's attention comes first, and is the last to be left out. */
+const lists = {
+  unknown: ['unknown'],
+  pending: ['accepted', 'awaiting_approval', 'executing', 'awaiting_input'],
+  failed: ['failed'],
+  notExecuted: ['not_executed'],
+  confirmed: ['succeeded'],
+} as const satisfies Record<string, ReadonlyArray<OutcomeRecord['operation']['state']>>
+type List = keyof typeof lists
+const listNames = Object.keys(lists) as List[]
 
 /** Everything since a time by how it ended: what may be reported as done, and what may not. */
-export function renderReport({ since, records, limit }: Report, names: Names): Rendered {
-  const of = (...states: Array<OutcomeRecord['operation']['state']>) =>
-    records.filter(({ operation }) => states.includes(operation.state)).map(record => fieldsOf(record, names))
-  const report = {
-    since: new Date(since).toISOString(),
-    confirmed: of('succeeded'),
-    failed: of('failed'),
-    notExecuted: of('not_executed'),
-    pending: of('accepted', 'awaiting_approval', 'executing', 'awaiting_input'),
-    unknown: of('unknown'),
-    // Newest first, so what is missing is the oldest.
-    truncated: records.length >= limit,
+export function renderReport({ since, records, limit, mostBytes }: Report, names: Names): Rendered {
+  const linesOf = (list: List) =>
+    records
+      .filter(({ operation }) => (lists[list] as readonly string[]).includes(operation.state))
+      .map(record => JSON.stringify(fieldsOf(record, names)))
+  const lines = Object.fromEntries(listNames.map(list => [list, linesOf(list)])) as Record<List, string[]>
+  const counts = Object.fromEntries(listNames.map(list => [list, lines[list].length]))
+  const fits = mostBytes === undefined || leaveOut(lines, mostBytes)
+  // Newest first, so what is missing of a list is the oldest.
+  const head = { since: new Date(since).toISOString(), counts, truncated: records.length >= limit || !fits }
+  const members = listNames.map(list => `${JSON.stringify(list)}:[${lines[list].join(',')}]`)
+  return { http: 200, text: `${JSON.stringify(head).slice(0, -1)},${members.join(',')}}` }
+}
+
+/** @returns whether nothing had to go */
+function leaveOut(lines: Record<List, string[]>, mostBytes: number): boolean {
+  let bytes = Object.values(lines)
+    .flat()
+    .reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0)
+  if (bytes <= mostBytes) return true
+  for (const list of listNames.toReversed()) {
+    while (bytes > mostBytes && lines[list].length > 0) bytes -= Buffer.byteLength(lines[list].pop() as string) + 1
   }
-  return { http: 200, text: JSON.stringify(report) }
+  return false
 }

@@ -1,3 +1,9 @@
+/**
+ * Clients that show their model the names of tools alone until it looks for one show these whole, at once: after a
+ * dropped connection there is no time to look for the tool that answers.
+ */
+const alwaysShown = { 'anthropic/alwaysLoad': true }
+
 /** The two tools that Holdfast adds to every list. Flat optional properties: models fill in what they have. */
 import type { Listed } from '../catalogue/directory.ts'
 
@@ -15,6 +21,7 @@ const outcomeProperties = {
     'succeeded, failed, not_executed (zero effects), pending (still running), awaiting_input, awaiting_approval, unknown (may have happened), not_found, expired, or unavailable (nothing is said).',
   ),
   code: text('Why.'),
+  next: text('What to do.'),
   server: text('Server.'),
   tool: text("The server's own name of the tool."),
   key: text('Idempotency key.'),
@@ -25,12 +32,15 @@ const outcomeProperties = {
   finishedAt: text('ISO 8601.'),
   expiresAt: text('ISO 8601; when the outcome is dropped.'),
   evidence: text('What settled it.'),
+  receipt: {
+    type: 'object',
+    description: 'Of a final outcome: the event that records it, and its leaf in the signed log.',
+  },
   recovery: {
     type: 'object',
     description:
       'Of an unknown: whether Holdfast still finds out by itself (under_way, or over), and when it looks next.',
   },
-  next: text('What to do.'),
 } as const
 
 const outcomeSchema = {
@@ -41,6 +51,7 @@ const outcomeSchema = {
     error: { type: 'object', description: "The server's recorded JSON-RPC error." },
     question: { type: 'object', description: 'What the server asks.' },
     said: text('What the server answered instead of a result.'),
+    leftOut: text("Instead of the server's recorded answer, where that is long."),
   },
   required: ['state', 'next'],
 } as const
@@ -65,19 +76,20 @@ export const outcomeTool = {
     properties: {
       key: text('The idempotency key of the change.'),
       callId: text('The callId an answer named.'),
-      server: text('The server, where the key alone does not say.'),
+      server: text('What stands before __ in the names of its tools, where the key alone does not say.'),
       tool: text('With arguments: the tool that was called.'),
       arguments: { type: 'object', description: 'With tool: the arguments of the call.' },
       waitMs: {
         type: 'integer',
         minimum: 0,
         maximum: 50_000,
-        description: 'How long to wait for it to finish, in milliseconds.',
+        description: 'How long to wait for it to finish, in milliseconds; at most 50000.',
       },
     },
   },
   outputSchema: outcomeSchema,
   annotations: annotations('Outcome of a change'),
+  _meta: alwaysShown,
 } as const satisfies Listed
 
 export const reportTool = {
@@ -96,16 +108,21 @@ export const reportTool = {
     type: 'object',
     properties: {
       since: text('ISO 8601.'),
-      confirmed: list('They happened.'),
+      counts: { type: 'object', description: 'How many there are of each, those left out included.' },
+      truncated: {
+        type: 'boolean',
+        description: 'Some are left out: ask with a later since, or about each by its key.',
+      },
+      unknown: list('They may have happened.'),
+      pending: list('Still running or waiting.'),
       failed: list('The server gave a definite error.'),
       notExecuted: list('They had no effect.'),
-      pending: list('Still running or waiting.'),
-      unknown: list('They may have happened.'),
-      truncated: { type: 'boolean', description: 'Older changes are left out.' },
+      confirmed: list('They happened.'),
     },
-    required: ['since', 'confirmed', 'failed', 'notExecuted', 'pending', 'unknown', 'truncated'],
+    required: ['since', 'counts', 'truncated', 'unknown', 'pending', 'failed', 'notExecuted', 'confirmed'],
   },
   annotations: annotations('Report of changes'),
+  _meta: alwaysShown,
 } as const satisfies Listed
 
 export const ownTools: readonly Listed[] = [outcomeTool, reportTool]

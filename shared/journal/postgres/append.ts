@@ -1,6 +1,6 @@
 /**
- * Appending: calls that wait while a statement is under way share the next one. One statement is in flight at a time, on
- * a connection of its own.
+ * Appending: calls that wait while a statement is under way share the next one. One such statement is in flight at a time,
+ * on a connection kept for it; a statement that a caller brings along runs beside it.
  *
  * What an error means (J1): a call that could not be stored is refused before it joins a batch; no connection, or an
  * ERROR from the server, means the whole statement is not in the journal: refused; a connection that broke while the
@@ -10,17 +10,29 @@ import type pg from 'pg'
 import { createBatcher } from '../../batch/batcher.ts'
 import { isConnectionError } from '../../postgres/errors.ts'
 import type { KeptConnections } from '../../postgres/kept.ts'
+import type { Queryable } from '../../postgres/pool.ts'
 import { AppendDoubtful, AppendRefused, type JournalRecord, type NewRecord, type Position } from '../port.ts'
-import { appendRecords, placeOf } from './records.ts'
+import { appendRecords, type Base, place, placeOf } from './records.ts'
 
 export type Appender = {
   append(records: readonly NewRecord[]): Promise<readonly Position[]>
+  /**
+   * Appends by a statement of the caller's, which does more in the same commit.
+   * @param run runs the one statement, in which the records are placed (`placing`), on the connection it is given
+   * @returns what `run` returned, and where the records are
+   */
+  appendBy<Result extends Placed>(
+    records: readonly NewRecord[],
+    run: (on: Queryable) => Promise<Result>,
+  ): Promise<Result & { readonly positions: readonly Position[] }>
   /** True while a statement that writes to this partition is under way. */
   isWriting(place: string): boolean
 }
 
+/** What a statement says of the records in it. */
+export type Placed = { readonly bases: readonly Base[] }
+
 type Deps = {
-  /** One. */
   readonly connections: Pick<KeptConnections, 'take' | 'giveBack'>
   readonly partitions: (topic: string) => number
   readonly maxRecordBytes: number
@@ -32,36 +44,60 @@ type Deps = {
 const maxCalls = 512
 
 export function createAppender({ connections, partitions, maxRecordBytes, appended }: Deps): Appender {
-  let writing: ReadonlySet<string> = new Set()
+  const writing = new Map<string, number>()
+  const count = (places: ReadonlySet<string>, by: 1 | -1) => {
+    for (const name of places) writing.set(name, (writing.get(name) ?? 0) + by)
+  }
+
+  const write = async <Result extends Placed>(
+    records: readonly NewRecord[],
+    run: (on: Queryable) => Promise<Result>,
+  ): Promise<{ result: Result; placed: JournalRecord[] }> => {
+    const places = new Set(records.map(placeOf))
+    count(places, 1)
+    try {
+      const result = await runOnce(connections, run)
+      const placed = place(records, result.bases)
+      appended(placed)
+      return { result, placed }
+    } finally {
+      count(places, -1)
+    }
+  }
 
   const flush = async (calls: (readonly NewRecord[])[]): Promise<Position[][]> => {
     const records = calls.flat()
-    writing = new Set(records.map(placeOf))
-    try {
-      const placed = await appendOnce(connections, records)
-      appended(placed)
-      return split(placed, calls)
-    } finally {
-      writing = new Set()
-    }
+    const { placed } = await write(records, async on => ({ bases: await appendRecords(on, records) }))
+    return split(placed, calls)
   }
   const batcher = createBatcher(flush, { maxItems: maxCalls, maxInFlight: 1 })
+  const refuseAnyUnstorable = (records: readonly NewRecord[]) => {
+    for (const record of records) refuseUnstorable(record, partitions, maxRecordBytes)
+  }
 
   return {
     async append(records) {
-      for (const record of records) refuseUnstorable(record, partitions, maxRecordBytes)
+      refuseAnyUnstorable(records)
       return records.length === 0 ? [] : batcher.add(records)
     },
-    isWriting: place => writing.has(place),
+    async appendBy(records, run) {
+      refuseAnyUnstorable(records)
+      const { result, placed } = await write(records, run)
+      return { ...result, positions: placed.map(positionOf) }
+    },
+    isWriting: name => (writing.get(name) ?? 0) > 0,
   }
 }
 
-async function appendOnce(connections: Deps['connections'], records: readonly NewRecord[]): Promise<JournalRecord[]> {
+async function runOnce<Result>(
+  connections: Deps['connections'],
+  run: (on: Queryable) => Promise<Result>,
+): Promise<Result> {
   const connection = await connect(connections)
   try {
-    const placed = await appendRecords(connection, records)
+    const result = await run(connection)
     connections.giveBack(connection)
-    return placed
+    return result
   } catch (cause) {
     connections.giveBack(connection, cause)
     if (!isConnectionError(cause))
@@ -80,10 +116,10 @@ async function connect(connections: Deps['connections']): Promise<pg.PoolClient>
 
 function split(placed: readonly JournalRecord[], calls: readonly (readonly NewRecord[])[]): Position[][] {
   let at = 0
-  return calls.map(call =>
-    placed.slice(at, (at += call.length)).map(({ topic, partition, offset }) => ({ topic, partition, offset })),
-  )
+  return calls.map(call => placed.slice(at, (at += call.length)).map(positionOf))
 }
+
+const positionOf = ({ topic, partition, offset }: JournalRecord): Position => ({ topic, partition, offset })
 
 function refuseUnstorable(record: NewRecord, partitions: Deps['partitions'], maxRecordBytes: number): void {
   const { topic, partition, key, value, headers } = record

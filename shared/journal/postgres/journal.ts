@@ -10,7 +10,7 @@ import type { Log } from '../../postgres/log.ts'
 import { keepConnections } from '../../postgres/kept.ts'
 import { byKeySettings, createPool, type Queryable, query } from '../../postgres/pool.ts'
 import type { Consumer, ConsumeOptions, Journal, JournalRecord } from '../port.ts'
-import { createAppender } from './append.ts'
+import { type Appender, createAppender } from './append.ts'
 import { createCommitter } from './commits.ts'
 import { type Member, startMember } from './member.ts'
 import { readRange } from './read.ts'
@@ -33,6 +33,10 @@ export type PostgresJournalOptions = {
 }
 
 export type PostgresJournal = Journal & {
+  /** For statements over the same database that put records into the journal in their own commit. */
+  appendBy: Appender['appendBy']
+  /** True when a consumer of this process holds the partition for the group and has handled all it knows of it. */
+  isAtEnd(group: string, at: { readonly topic: string; readonly partition: number }): boolean
   /**
    * Moves at most `maxRows` rows of the outbox into the journal: one statement, both or neither.
    * @returns how many
@@ -48,6 +52,9 @@ const maxReadBytes = 4_000_000
 /** Reads, appends and deletions are small. A connection that went silent holds its partition or relay for so long. */
 const statementTimeoutMs = 10_000
 
+/** One for `append`, and four statements of `appendBy` side by side; further ones wait. Opened when needed. */
+const appenders = 5
+
 /**
  * @throws ConfigError when the database has another number of partitions for a topic
  */
@@ -55,8 +62,8 @@ export async function createPostgresJournal(options: PostgresJournalOptions): Pr
   const { url, log, topics, leaseMs = 5_000, maxRecordBytes = 8 * 1024 * 1024, pollMs = 10, idlePollMs = 50 } = options
   const settings = byKeySettings
   const pool = createPool({ url, max: 6, name: 'holdfast-journal', log, settings, statementTimeoutMs })
-  const appendPool = createPool({ url, max: 1, name: 'holdfast-append', log, settings, statementTimeoutMs })
-  const appending = keepConnections(appendPool, 1)
+  const appendPool = createPool({ url, max: appenders, name: 'holdfast-append', log, settings, statementTimeoutMs })
+  const appending = keepConnections(appendPool, appenders)
   const closePools = () => {
     appending.release()
     return Promise.all([pool.end(), appendPool.end()])
@@ -160,6 +167,8 @@ export async function createPostgresJournal(options: PostgresJournalOptions): Pr
 
   return {
     append: records => appender.append(records),
+    appendBy: (records, run) => appender.appendBy(records, run),
+    isAtEnd: (group, at) => [...members].some(member => member.group === group && member.lane(placeOf(at))?.isAtEnd()),
     consume,
     read: readOptions => readRange(pool, readOptions),
     partitions: topic => counts.get(topic) ?? 0,

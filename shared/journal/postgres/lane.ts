@@ -15,6 +15,8 @@ export type Lane = {
   offer(records: readonly JournalRecord[]): void
   /** The partition ends at `end` now. True when the lane did not know. */
   advance(end: number): boolean
+  /** Nothing is left to deliver, as far as is known, and no delivery is under way. */
+  isAtEnd(): boolean
   /** Tells the handler to come to an end and takes no further delivery. */
   abort(): void
   /** Resolves after `abort`, when the last handler has returned and `onRevoked` is done. */
@@ -46,6 +48,7 @@ export function startLane(deps: Deps, at: { topic: string; partition: number; ne
   let next = at.next // first offset neither buffered nor delivered
   let end = at.end // first offset that does not exist, as far as is known
   let wake = () => {}
+  let isWaiting = false
 
   const put = (records: readonly JournalRecord[]) => {
     for (const record of records) {
@@ -107,7 +110,11 @@ export function startLane(deps: Deps, at: { topic: string; partition: number; ne
       if (buffer.length === 0 && next < end) await insist(fill)
       const records = takeSome()
       if (records.length > 0) await insist(() => deliver(records))
-      else await woken()
+      else {
+        isWaiting = true
+        await woken()
+        isWaiting = false
+      }
     }
     await deps.onRevoked().catch(deps.onError)
   }
@@ -127,6 +134,7 @@ export function startLane(deps: Deps, at: { topic: string; partition: number; ne
       wake()
       return true
     },
+    isAtEnd: () => isWaiting && buffer.length === 0 && next >= end && !signal.aborted,
     abort() {
       aborter.abort()
       wake()

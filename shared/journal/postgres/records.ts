@@ -5,16 +5,17 @@ import { type Queryable, query } from '../../postgres/pool.ts'
 import type { JournalRecord, NewRecord, PartitionEnds, PartitionLag } from '../port.ts'
 
 type Row = Omit<JournalRecord, 'headers'> & { readonly headers: string }
-type Base = { readonly topic: string; readonly partition: number; readonly base: number; readonly time: number }
+/** Where a statement has put the records of one partition: the first at `base`, the others behind it. */
+export type Base = { readonly topic: string; readonly partition: number; readonly base: number; readonly time: number }
 
 /**
- * Places the rows of `input` (topic, partition, key, headers, value, place) behind the heads of their partitions.
- * `locked` takes the heads in one order everywhere, so appenders never deadlock, and holds them until commit, so
- * offsets become visible in order (J2). Time never goes back within a partition: records are found by it.
+ * Places the rows of `from` (topic, partition, key, headers, value, place) behind the heads of their partitions;
+ * `advanced` has the bases. `locked` takes the heads in one order everywhere, so appenders never deadlock, and holds them
+ * until commit, so offsets become visible in order (J2). Time never goes back within a partition: records are found by it.
  */
-const placing = `
+export const placing = (from: string) => `
   counts as (
-    select topic, partition, count(*) as n from input group by topic, partition
+    select topic, partition, count(*) as n from ${from} group by topic, partition
   ), locked as materialized (
     select heads.topic, heads.partition, counts.n
     from journal_heads heads join counts using (topic, partition)
@@ -30,19 +31,18 @@ const placing = `
   ), placed as (
     select topic, partition, base + row_number() over (partition by topic, partition order by place) - 1 as "offset",
            time, key, headers, value
-    from input join advanced using (topic, partition)
+    from ${from} join advanced using (topic, partition)
   ), inserted as (
     insert into journal_records (topic, partition, "offset", time, key, headers, value) select * from placed
   )`
 
 /**
  * Appends all records or none. Every topic and partition must exist.
- * @returns the records with their offsets and time, in the order given
+ * @returns where they are, for `place`
  */
-export async function appendRecords(on: Queryable, records: readonly NewRecord[]): Promise<JournalRecord[]> {
+export async function appendRecords(on: Queryable, records: readonly NewRecord[]): Promise<Base[]> {
   const [first] = records
-  const bases = records.length === 1 && first ? await appendOne(on, first) : await appendMany(on, records)
-  return place(records, bases)
+  return records.length === 1 && first ? appendOne(on, first) : appendMany(on, records)
 }
 
 const appendMany = (on: Queryable, records: readonly NewRecord[]): Promise<Base[]> =>
@@ -52,7 +52,7 @@ const appendMany = (on: Queryable, records: readonly NewRecord[]): Promise<Base[
       with input as (
         select * from unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[])
           with ordinality as input (topic, partition, key, headers, value, place)
-      ), ${placing}
+      ), ${placing('input')}
       select topic, partition, base, time from advanced`,
     values: [
       textArray(records.map(record => record.topic)),
@@ -63,27 +63,42 @@ const appendMany = (on: Queryable, records: readonly NewRecord[]): Promise<Base[
     ],
   })
 
-/** The same for a lone record: nothing to count and to number, which is most of what the statement for many costs. */
+/**
+ * The same as `placing` for a lone record, with nothing to count and to number, which is most of what that costs. Takes the
+ * parameters, or what else the record's parts are in the statement.
+ */
+export const placingOne = (record: {
+  topic: string
+  partition: string
+  key: string
+  headers: string
+  value: string
+}) => `
+  advanced as (
+    update journal_heads
+    set next_offset = next_offset + 1,
+        last_time = greatest(last_time, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)
+    where topic = ${record.topic} and partition = ${record.partition}
+    returning topic, partition, next_offset - 1 as base, last_time as time
+  ), inserted as (
+    insert into journal_records (topic, partition, "offset", time, key, headers, value)
+    select topic, partition, base, time, ${record.key}, ${record.headers}, ${record.value} from advanced
+  )`
+
 const appendOne = (on: Queryable, { topic, partition, key, headers, value }: NewRecord): Promise<Base[]> =>
   query<Base>(on, {
     name: 'journal_append_one',
     text: `
-      with advanced as (
-        update journal_heads
-        set next_offset = next_offset + 1,
-            last_time = greatest(last_time, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)
-        where topic = $1 and partition = $2
-        returning topic, partition, next_offset - 1 as base, last_time as time
-      ), inserted as (
-        insert into journal_records (topic, partition, "offset", time, key, headers, value)
-        select topic, partition, base, time, $3, $4, $5 from advanced
-      )
+      with ${placingOne({ topic: '$1', partition: '$2', key: '$3', headers: '$4', value: '$5' })}
       select topic, partition, base, time from advanced`,
     values: [topic, partition, key, JSON.stringify(headers), value],
   })
 
-/** The same counting as in the statement: consecutive from the partition's base, in the order given. */
-function place(records: readonly NewRecord[], bases: readonly Base[]): JournalRecord[] {
+/**
+ * The records with their offsets and time, in the order given. The same counting as in the statement: consecutive from the
+ * partition's base.
+ */
+export function place(records: readonly NewRecord[], bases: readonly Base[]): JournalRecord[] {
   const heads = new Map(
     bases.map(({ topic, partition, base, time }) => [placeOf({ topic, partition }), { next: base, time }]),
   )
@@ -127,7 +142,7 @@ export async function moveOutbox(
       ), input as (
         delete from outbox using picked where outbox.id = picked.id
         returning outbox.topic, outbox.partition, outbox.key, outbox.headers, outbox.value, outbox.id as place
-      ), ${placing}
+      ), ${placing('input')}
       select topic, partition, "offset", time, case when $2 then key end as key,
              case when $2 then headers end as headers, case when $2 then value end as value
       from placed order by topic, partition, "offset"`,

@@ -55,10 +55,13 @@ export async function openStores(
   closers.add(() => journal.close())
   needs.check('journal', () => journal.ping())
 
-  await needs.until('start_on_record', () => recordConfiguration({ ...database, ids }, { config, service }))
   const start = { service, run: numbering.producer, policyVersion: config.version }
-  // Tried again under one id: it is in the history once.
-  closers.add(await needs.until('start_on_record', () => recordStart({ journal, clock: database.clock }, start)))
+  // Tried again under one id: it is in the history once. So is a change of the configuration.
+  const recorded = await needs.until('start_on_record', async () => {
+    await recordConfiguration({ ...database, ids }, { config, service })
+    return recordStart({ journal, clock: database.clock }, start)
+  })
+  closers.add(recorded)
   return { ...database, opened, ids, numbering, telemetry }
 }
 

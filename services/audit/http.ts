@@ -66,7 +66,9 @@ async function exported(
   const reading = await authorize(deps.authenticate, secretOf(message, url))
   if (isRefusal(reading)) return respondError(response, undefined, refusalToWire(reading))
   // Before it begins: what was sent of a stream that breaks off was read all the same.
-  const statement = `EXPORT ${url.searchParams.toString()}`
+  // Not the whole address: a client may put its key there.
+  const asked = ['format', 'from', 'to'].map(name => `${name}=${(url.searchParams.get(name) ?? '').slice(0, 64)}`)
+  const statement = `EXPORT ${asked.join(' ')}`
   const read: Read = { reading, message, statement, startedAt: performance.now(), outcome: {} }
   const unrecorded = await recordRead(deps, read)
   if (unrecorded !== undefined) return respondError(response, undefined, refusalToWire(unrecorded))

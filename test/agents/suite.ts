@@ -7,6 +7,7 @@ import assert from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { instructions } from '../../services/front/mcp/instructions.ts'
 import { noticeMember } from '../../services/front/schema/notice.ts'
 import { keyDescription, nextStep, words } from '../../services/front/words.ts'
@@ -19,6 +20,13 @@ import type { Shown, ShownResult } from './model/turns.ts'
 import { longName, manyNames, oddName, type Office, startOffice } from './office.ts'
 import { openSession, type Session } from './session.ts'
 import { startWire, type Wire } from './wire.ts'
+
+/** `holdfast connect`, as a client starts it from wherever it works. */
+const bridge = [
+  process.execPath,
+  ...['--import', import.meta.resolve('tsx'), fileURLToPath(new URL('../../services/cli/main.ts', import.meta.url))],
+  'connect',
+]
 
 /** Model APIs refuse a whole request for one longer name. */
 const longestName = 64
@@ -352,6 +360,17 @@ agents: { dev: { roles: [all], readHistory: true } }
     assert.ok((counts['confirmed'] ?? 0) > 8 && (counts['failed'] ?? 0) === 3, JSON.stringify(counts))
   })
 
+  test(`${agent.title}: through holdfast connect a dropped connection is not even seen by the model`, async () => {
+    await using way = await disposable(startWire(() => node.ready().mcp))
+    const env = { HOLDFAST_URL: new URL(way.url).origin, HOLDFAST_KEY: node.ready().key }
+    await using own = await openSession(agent, { program, server: { command: bridge, env } })
+    await own.load(['lab__write', 'holdfast_outcome'])
+    const isCut = way.cutNextCall({ of: 'answer', afterBytes: 0, how: 'reset' })
+    reads(await own.call('lab__write', { what: 'bridged', idempotency_key: 'bridged' }), 'done ', false)
+    await isCut
+    assert.equal(effectsOf('bridged'), 1)
+  })
+
   test(`${agent.title}: over a restart behind a proxy the same session goes on, and what is denied from then on is told (words.notAccepted)`, async () => {
     wire.pause()
     assert.equal(await node.interrupt(), 0, node.output())
@@ -360,10 +379,10 @@ agents: { dev: { roles: [all], readHistory: true } }
     wire.resume()
     const outcome = outcomeIn(await session.call('holdfast_outcome', { key: 'succeeded' }))
     assert.equal(outcome['state'], 'succeeded')
-    reads(
-      await write('denied', { text: 'no' }, 'lab__fail'),
-      words.notAccepted('denied', undefined, undefined).slice(0, 60),
-    )
+    const denied = await write('denied', { text: 'no' }, 'lab__fail')
+    // One that listens has read the list again and knows that the tool is gone.
+    if (agent.era === 'modern' && denied.text.includes('No such tool available')) return
+    reads(denied, words.notAccepted('denied', undefined, undefined))
   })
 
   test(`${agent.title}: no change was made twice, in the servers' own books`, () => {
@@ -381,7 +400,8 @@ agents: { dev: { roles: [all], readHistory: true } }
 
   type LongWrite = { readonly told: ShownResult; readonly outcome: Outcome; readonly effects: number }
   async function longWrite(): Promise<LongWrite> {
-    await using own = await open({ url: wire.url })
+    // Past the wire: the cuts there are for others.
+    await using own = await open({ url: node.ready().mcp })
     const told = await own.call('lab__write', { what: '65 s', delayMs: 65_000, idempotency_key: '65 s' })
     const outcome = await askNext(told.text, { by: own })
     return { told, outcome, effects: effectsOf('65 s') }

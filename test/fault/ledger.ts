@@ -73,8 +73,8 @@ async function answered(ask: () => Promise<Entry>): Promise<Entry> {
   return entry
 }
 
-/** Without the words, which the state says too. */
-const briefly = (entry: Entry) => ({ ...entry, text: undefined })
+/** Without the words, which the state says too; an error has no other. */
+const briefly = (entry: Entry) => ({ ...entry, text: entry.state === 'error' ? entry.text : undefined })
 
 export function violations({ key, entries, effects }: Story): string[] {
   const broken: string[] = []

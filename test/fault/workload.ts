@@ -80,7 +80,11 @@ export const scenes = {
   },
   asked: async (cast, key) => {
     const story = startStory(cast.ledger, key)
-    await told(story, 'ask', cast.lab.ask(key))
+    await told(
+      story,
+      'ask',
+      asking(() => cast.lab.ask(key)),
+    )
     const lived = await live(cast, cast.lab, key, { delayMs: 20 })
     return { ...lived, entries: [...story.entries, ...lived.entries] }
   },
@@ -138,7 +142,8 @@ export function startWorkload(cast: Cast, { prefix, lanes }: { prefix: string; l
   }
 }
 
-const patienceMs = 60_000
+/** Longer than a process takes to be back on a busy machine: without an answer nothing can be told. */
+const patienceMs = 180_000
 const unknownsBelieved = 3
 
 /**

@@ -11,6 +11,7 @@ import { createGate } from '../../services/audit/sql/gate.ts'
 import type { Clickhouse } from '../../shared/clickhouse/connect.ts'
 import { insertEvents } from '../../shared/clickhouse/events.ts'
 import type { Reader } from '../../shared/clickhouse/reader.ts'
+import type { NewRecord } from '../../shared/journal/port.ts'
 import { runCli } from '../helpers/cli.ts'
 import {
   asRecord,
@@ -106,10 +107,17 @@ async function exports(t: test.TestContext, clickhouse: Clickhouse): Promise<voi
   await using folder = await temporaryFolder()
   const http = await testListener()
   t.after(() => http.close())
+  const taken: string[] = []
   http.serve(
     '/',
     sqlHandler({
       ...unrecorded,
+      journal: {
+        append: async (records: readonly NewRecord[]) => {
+          taken.push(...records.map(({ value }) => value))
+          return []
+        },
+      },
       clickhouse,
       gate: createGate(auditDefaults.queries),
       exports: createGate(auditDefaults.exports),
@@ -226,5 +234,13 @@ async function exports(t: test.TestContext, clickhouse: Clickhouse): Promise<voi
     assert.equal((await asked('format=csv&from=1&to=2', 'bot')).status, 403)
     assert.match(await (await asked('format=csv&from=2&to=1', 'k')).text(), /from before to/)
     assert.match(await (await asked('format=csv&from=0);drop&to=1', 'k')).text(), /times in milliseconds/)
+  })
+
+  await t.test('who took what is on record before it is given, without the key', async () => {
+    taken.length = 0
+    await (await fetch(`${http.url}/export?format=csv&from=1&to=2&password=k`)).text()
+    const [record = ''] = taken
+    const { agent, statement } = JSON.parse(record) as Fields
+    assert.deepEqual([agent, statement], ['auditor', 'EXPORT format=csv from=1 to=2'])
   })
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import test from 'node:test'
 import { words } from '../../services/front/words.ts'
 import { codes } from '../../shared/call/codes.ts'
+import { catalogue } from '../../shared/telemetry/catalogue.ts'
 
 const page = readFileSync(new URL('../../docs/agents.md', import.meta.url), 'utf8')
 const question = { callId: '01K9ZZZZZZZZZZZZZZZZZZZZZA' }
@@ -39,16 +40,16 @@ test('docs/agents.md quotes what a model is told as it is told', () => {
   assert.ok(page.includes(`"${words.alreadyDone('…')}"`))
 })
 
-test('every code that operators are told of exists', () => {
-  const text = readFileSync(new URL('../../docs/operators.md', import.meta.url), 'utf8')
-  const told = [
-    'draining',
-    'not_sent',
-    'timeout',
-    'connection_lost',
-    'dispatcher_lost',
-    'possible_duplicate',
-    'queue_full',
-  ]
-  for (const code of told) assert.ok(text.includes(`\`${code}\``) && Object.hasOwn(codes, code), code)
+test('every outcome has its row in the failure modes, and every code and metric that is named there exists', () => {
+  const text = readFileSync(new URL('../../docs/failure-modes.md', import.meta.url), 'utf8')
+  const named = new Set([...text.matchAll(/`([a-z_0-9]+)`/g)].map(([, name]) => name ?? ''))
+  const outcomes = Object.entries(codes).filter(([, { kind }]) => kind === 'outcome')
+  // Not reached in this version, which has no approvals.
+  const missing = outcomes.map(([code]) => code).filter(code => code !== 'approval_refused' && !named.has(code))
+  assert.deepEqual(missing, [])
+  const words = new Set([...Object.keys(codes), ...Object.keys(catalogue), 'not_executed', 'holdfast_outcome'])
+  assert.deepEqual(
+    [...named].filter(name => name.includes('_') && !words.has(name)),
+    [],
+  )
 })

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import test from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { parse as parseToml } from 'smol-toml'
+import { parse as parseYaml } from 'yaml'
 import { loadConfig } from '../../shared/config/load.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -56,6 +59,50 @@ test('every page of docs can be reached from README', () => {
     .map(({ path }) => path)
     .filter(path => !reached.has(path) && !path.startsWith(join('docs', 'decisions')))
   assert.deepEqual(lost, [])
+})
+
+test('every page of docs stands once in the contents of the book', () => {
+  const contents = pages.find(({ path }) => path === join('docs', 'README.md'))?.text ?? ''
+  const listed = [...contents.matchAll(/\]\(([\w./-]+\.md)\)/g)].map(([, target]) => target ?? '')
+  const chapters = pages
+    .map(({ path }) => relative('docs', path))
+    .filter(path => !path.startsWith('..') && !path.startsWith('decisions') && path !== 'README.md')
+    // Recipes have a contents page of their own.
+    .filter(path => !path.startsWith('recipes') || path === join('recipes', 'README.md'))
+  assert.deepEqual(listed.filter(target => !target.startsWith('..')).sort(), chapters.sort())
+})
+
+/** Who looks at a block of a kind. Blocks of no kind, or of one that is not here, would be looked at by nobody. */
+const kinds: Record<string, (text: string) => void> = {
+  sh: text => {
+    const { status, stderr } = spawnSync('bash', ['-n'], { input: text.replaceAll(/<[\w -]+>|…/g, 'x') })
+    assert.equal(status, 0, String(stderr))
+  },
+  json: text => void JSON.parse(text.replaceAll('…', 'x')),
+  toml: text => void parseToml(text),
+  yaml: text => void parseYaml(text),
+  // Read as configurations, below.
+  'yaml holdfast': () => {},
+  // Run in test/e2e/readme.test.ts.
+  sql: () => {},
+  // Run in test/e2e/client-docs.test.ts.
+  js: () => {},
+  // Held against the table of transitions in docs-concepts.test.ts.
+  mermaid: () => {},
+  // What a program prints, or a picture; where a command stands above it, its own test compares.
+  text: () => {},
+}
+
+test('every code block is of a kind that a test looks at, and can be read as what it is', () => {
+  let blocks = 0
+  for (const { path, text } of pages) {
+    for (const [, info = '', content = ''] of text.matchAll(fence)) {
+      const look = kinds[info] ?? assert.fail(`${path} has a block of the kind ${JSON.stringify(info)}`)
+      assert.doesNotThrow(() => look(content), `${path}:\n${content}`)
+      blocks += 1
+    }
+  }
+  assert.ok(blocks > 50, String(blocks))
 })
 
 test('every npm script that README and docs tell to run exists', () => {

@@ -15,6 +15,8 @@ export const decisive: readonly CrashPoint[] = [
   'broker.complete.committed',
   'broker.offsets.before',
   'broker.owner.renewed',
+  'broker.replay.committed',
+  'broker.probe.answered',
 ]
 
 export type Target = { readonly output: () => string; readonly signal: (signal: NodeJS.Signals) => void }

@@ -12,6 +12,7 @@ import {
   argumentFields,
   fingerprintShown,
   keyFields,
+  onBehalfOfFields,
   reasonFields,
   type RecordRules,
   saltOf,
@@ -26,6 +27,7 @@ const iso = (ms: number) => new Date(ms).toISOString()
 function callFields(context: EventContext, command: SubmitCommand) {
   const { callId, caller } = command
   const redaction = redactionOf(context, command)
+  const behalf = onBehalfOfFields(context, redaction, { tenant: command.tenant, name: caller.onBehalfOf })
   const about = argumentFields(context, redaction, { callId, text: command.arguments, personal: command.personal })
   return {
     agent: caller.agent,
@@ -34,7 +36,7 @@ function callFields(context: EventContext, command: SubmitCommand) {
     origin: caller.origin,
     session: caller.session,
     conversation: caller.conversation,
-    onBehalfOf: caller.onBehalfOf,
+    onBehalfOf: behalf.onBehalfOf,
     trace: caller.trace,
     parent: command.parent,
     tool: command.tool,
@@ -50,7 +52,7 @@ function callFields(context: EventContext, command: SubmitCommand) {
     truncated: about.truncated,
     argumentsBytes: about.argumentsBytes,
     argumentsCommitment: about.argumentsCommitment,
-    redacted: about.redacted,
+    redacted: behalf.redacted ? allRedacted(about.redacted, behalf.redacted) : about.redacted,
     subject: about.subject,
     subjectKey: about.subjectKey,
     sealed: about.sealed,
@@ -233,7 +235,9 @@ export function queriedRecord(
   },
 ): NewRecord {
   // No call with this key came: of which tool it would have been is not known.
-  const key = keyFields(context, context.redactionOf(input.server, ''), input)
+  const redaction = context.redactionOf(input.server, '')
+  const key = keyFields(context, redaction, input)
+  const behalf = onBehalfOfFields(context, redaction, { tenant: input.tenant, name: input.caller.onBehalfOf })
   return eventRecord({
     type: 'call.outcome_queried',
     stream: input.callId,
@@ -242,8 +246,9 @@ export function queriedRecord(
     source,
     ...where(input),
     ...callerFields(input.caller),
+    onBehalfOf: behalf.onBehalfOf,
     ...key,
-    redacted: allRedacted(key.redacted),
+    redacted: allRedacted(key.redacted, behalf.redacted),
     callId: input.callId,
     code: 'not_found',
     clock: 'database',
@@ -265,6 +270,10 @@ export function resolvedRecord(
 ): NewRecord {
   const { command, operation, as, by, at, id } = input
   const shown = shownOf(context, command, input.reason)
+  const behalf = onBehalfOfFields(context, redactionOf(context, command), {
+    tenant: command.tenant,
+    name: by.onBehalfOf,
+  })
   return eventRecord({
     type: 'call.resolved',
     stream: `${operation.operationId}/resolved/${id}`,
@@ -272,7 +281,7 @@ export function resolvedRecord(
     time: iso(at),
     source,
     ...where(command),
-    ...callerFields(by),
+    ...callerFields({ ...by, onBehalfOf: behalf.onBehalfOf }),
     settledBy: by.agent,
     clock: 'database',
     tool: command.tool,

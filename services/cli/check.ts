@@ -132,11 +132,12 @@ function redactionsOf(config: Config): Array<{ tool: string; keeps: string[] }> 
 /** A name that no tool can have. */
 const otherTool = '\0'
 
-const redactionWords = ({ paths, detect, hideKey }: Redaction): string[] => [
+const redactionWords = ({ paths, detect, hideKey, hideOnBehalfOf }: Redaction): string[] => [
   'names that speak of secrets',
   ...paths.map(({ path }) => path),
   ...detect,
   ...(hideKey ? ['the key'] : []),
+  ...(hideOnBehalfOf ? ['on behalf of whom'] : []),
 ]
 
 function recoveryWords(config: Config, server: string, tool: string): string {

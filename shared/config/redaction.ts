@@ -45,11 +45,12 @@ export function scopeRedaction(config: Config): (scope: string, tool: string) =>
 
 function compile(redact: RedactConfig | undefined, personal: PersonalConfig | undefined): Redaction {
   if (redact === undefined && personal === undefined) return noRedaction
-  const { arguments: paths = [], detect = [], key = false } = redact ?? {}
+  const { arguments: paths = [], detect = [], key = false, onBehalfOf = false } = redact ?? {}
   return {
     paths: paths.flatMap(({ path, because }) => pathRule(path, { because })),
     detect,
     hideKey: key,
+    hideOnBehalfOf: onBehalfOf,
     personal: personal && compilePersonal(personal),
   }
 }
@@ -74,6 +75,7 @@ function together(all: readonly Redaction[]): Redaction {
     paths: all.flatMap(({ paths }) => paths),
     detect,
     hideKey: all.some(({ hideKey }) => hideKey),
+    hideOnBehalfOf: all.some(({ hideOnBehalfOf }) => hideOnBehalfOf),
     personal: all.findLast(({ personal }) => personal !== undefined)?.personal,
   }
 }

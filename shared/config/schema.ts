@@ -206,13 +206,19 @@ const redact = z.strictObject(
       .prefault([])
       .meta({ kind: `list of ${detectorNames.join(', ')}` })
       .describe(
-        'What is replaced by its form, wherever it stands in arguments, error texts and keys: tokens and private keys of known forms (`secrets`), payment card numbers that pass their checksum (`cards`), e-mail addresses (`email`), account numbers that pass theirs (`iban`).',
+        'What is replaced by its form, wherever it stands in arguments, error texts, keys and names of whom an agent acts for: tokens and private keys of known forms (`secrets`), payment card numbers that pass their checksum (`cards`), e-mail addresses (`email`), account numbers that pass theirs (`iban`).',
       ),
     key: z
       .boolean({ error: 'must be true or false' })
       .prefault(false)
       .describe(
         'Whether the idempotency key is recorded as a pseudonym: the same for the same key, and not to be read.',
+      ),
+    onBehalfOf: z
+      .boolean({ error: 'must be true or false' })
+      .prefault(false)
+      .describe(
+        'The same of whom the agent says it acts for (`_meta["dev.holdfast/on-behalf-of"]`); the pseudonym is that of a subject of this name.',
       ),
   },
   { error: 'must be a mapping (write { arguments: [$.customer.email], detect: [cards] })' },

@@ -1,6 +1,13 @@
 /** What an event says of a call's arguments. */
 import { callCommitment, noFingerprint, pseudonym } from './commitment.ts'
-import { keyRedaction, type Redacted, type Redaction, redactArguments, redactText } from './redact.ts'
+import {
+  keyRedaction,
+  onBehalfOfRedaction,
+  type Redacted,
+  type Redaction,
+  redactArguments,
+  redactText,
+} from './redact.ts'
 
 /** What is on record of a call's arguments depends on it. */
 export type RecordRules = {
@@ -64,6 +71,21 @@ export function keyFields(
 
 export const keyPseudonym = (secret: string, { tenant, keyspace, server, key }: Keyed): string =>
   pseudonym(secret, ['key', tenant, keyspace, server], key)
+
+/** Whom the agent says it acts for, as it goes on record: the pseudonym is that of a subject of this name. */
+export function onBehalfOfFields(
+  { secret }: Pick<RecordRules, 'secret'>,
+  redaction: Redaction,
+  { tenant, name }: { readonly tenant: string; readonly name: string | undefined },
+): { readonly onBehalfOf: string | undefined; readonly redacted: Redacted | undefined } {
+  const redacted = name === undefined ? undefined : onBehalfOfRedaction(redaction, name)
+  if (name === undefined || redacted === undefined) return { onBehalfOf: name, redacted: undefined }
+  return { onBehalfOf: subjectPseudonym(secret, tenant, name), redacted }
+}
+
+/** What stands in the record for a person, or another subject that calls are about. */
+export const subjectPseudonym = (secret: string, tenant: string, name: string): string =>
+  pseudonym(secret, ['subject', tenant], name)
 
 /** A text of at most a thousand characters about a call. @param about the call's arguments as JSON text */
 export function reasonFields(redaction: Redaction, text: string | undefined, about: string | undefined) {

@@ -310,7 +310,7 @@ export const fields: Readonly<Record<FieldName, EventField>> = {
     ocsf: 'unmapped.redacted',
     otel: 'holdfast.redacted',
     means:
-      'What was replaced before this was recorded: a list of `in` (arguments, reason, key), `path`, `rule`, `because` (docs/privacy.md).',
+      'What was replaced before this was recorded: a list of `in` (arguments, reason, key, onBehalfOf), `path`, `rule`, `because` (docs/privacy.md).',
   },
   argumentsCommitment: {
     group: 'what',

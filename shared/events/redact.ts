@@ -33,14 +33,16 @@ export type Redaction = {
   readonly detect: readonly DetectorName[]
   /** The key itself may say something about somebody: the record has a pseudonym of it. */
   readonly hideKey: boolean
+  /** Whom the agent says it acts for is a person: the record has a pseudonym. */
+  readonly hideOnBehalfOf: boolean
   readonly personal?: PersonalRule | undefined
 }
 
-export const noRedaction: Redaction = { paths: [], detect: [], hideKey: false }
+export const noRedaction: Redaction = { paths: [], detect: [], hideKey: false, hideOnBehalfOf: false }
 
 /** One replacement, as the event tells it. */
 export type Redacted = {
-  readonly in: 'arguments' | 'reason' | 'key'
+  readonly in: 'arguments' | 'reason' | 'key' | 'onBehalfOf'
   /** Normalized path (RFC 9535) into the arguments. */
   readonly path?: string
   /** The JSONPath of the configuration, the name of a detector, `names` for a name that speaks of a secret, or `unreadable`. */
@@ -261,8 +263,20 @@ export function redactText(
 }
 
 /** Whether the key of a call goes on record as a pseudonym, and by which rule. */
-export function keyRedaction({ hideKey, detect }: Redaction, key: string): Redacted | undefined {
-  if (hideKey) return { in: 'key', rule: 'key' }
-  const [rule] = detect.length === 0 ? [] : cutOut(detect, key).rules
-  return rule && { in: 'key', rule }
+export const keyRedaction = (redaction: Redaction, key: string): Redacted | undefined =>
+  nameRedaction(redaction, 'key', redaction.hideKey, key)
+
+/** The same of whom the agent says it acts for. */
+export const onBehalfOfRedaction = (redaction: Redaction, name: string): Redacted | undefined =>
+  nameRedaction(redaction, 'onBehalfOf', redaction.hideOnBehalfOf, name)
+
+function nameRedaction(
+  { detect }: Redaction,
+  where: 'key' | 'onBehalfOf',
+  hidden: boolean,
+  name: string,
+): Redacted | undefined {
+  if (hidden) return { in: where, rule: where }
+  const [rule] = detect.length === 0 ? [] : cutOut(detect, name).rules
+  return rule && { in: where, rule }
 }

@@ -20,7 +20,7 @@ export type Stores = Database & {
 }
 
 /** Names for `/readyz`; the service adds its own. */
-export const storeNeeds = ['postgres', 'journal', 'start_on_record'] as const
+export const storeNeeds = ['postgres', 'journal', 'configuration_on_record', 'start_on_record'] as const
 
 /** @param service its name in the history and in the database's list of connections */
 export async function openStores(
@@ -55,7 +55,7 @@ export async function openStores(
   closers.add(() => journal.close())
   needs.check('journal', () => journal.ping())
 
-  await needs.until('start_on_record', () => recordConfiguration({ ...database, ids }, { config, service }))
+  await needs.until('configuration_on_record', () => recordConfiguration({ ...database, ids }, { config, service }))
   const start = { service, run: numbering.producer, policyVersion: config.version }
   // Tried again under one id: it is in the history once.
   closers.add(await needs.until('start_on_record', () => recordStart({ journal, clock: database.clock }, start)))

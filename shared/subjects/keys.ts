@@ -7,7 +7,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { createSeal, decrypt, encrypt } from '../crypto/seal.ts'
-import { pseudonym } from '../events/commitment.ts'
+import { subjectPseudonym } from '../events/arguments.ts'
 import { claimKey, findKey, type Queryable } from './sql.ts'
 
 /** How long a process uses a key without asking again, milliseconds. */
@@ -45,7 +45,7 @@ export const subjectPseudonyms = (
   { secret, olderSecrets = [] }: SubjectSecrets,
   tenant: string,
   name: string,
-): string[] => [secret, ...olderSecrets].map(each => pseudonym(each, ['subject', tenant], name))
+): string[] => [secret, ...olderSecrets].map(each => subjectPseudonym(each, tenant, name))
 
 export function createSubjectKeys(
   { db, now = () => performance.now() }: { readonly db: Queryable; readonly now?: () => number },

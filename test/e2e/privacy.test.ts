@@ -115,6 +115,11 @@ test('what the rules name is in no event, neither in the journal nor in the hist
     await call('fail', { account: 'ACC-55512', text: 'no account ACC-55512 for ann@example.com', behave: 'answer' }),
   )
   await agent.callTool({ name: 'echo', arguments: { token: 'tok-99887766', note: 'mail bob@example.com' } })
+  await agent.callTool({
+    name: 'echo',
+    arguments: { note: 'x' },
+    _meta: { 'dev.holdfast/on-behalf-of': 'max@example.com' },
+  })
   const lost = outcomeOf(await call('fail', { account: 'ACC-55513', behave: 'reset_after', text: 'x', effect: true }))
 
   assert.equal(written.state, 'succeeded')
@@ -144,7 +149,16 @@ test('what the rules name is in no event, neither in the journal nor in the hist
   await eventsOf(failed.callId, 2)
   await eventsOf(lost.callId, 2)
 
-  const secrets = [card, '4111', 'Ann Angel', 'ann@', 'bob@', '77123', 'DE8937', 'ACC-5551', 'tok-99887766']
+  const behalf = await eventually(async () => {
+    const rows = await node.sql<{ on_behalf_of: string }>(
+      "select on_behalf_of from holdfast.events where on_behalf_of != ''",
+    )
+    return rows.length > 0 ? rows : undefined
+  })
+  const named = await cli('subject', 'max@example.com', '--json')
+  assert.deepEqual([behalf[0]?.on_behalf_of], (JSON.parse(named.out) as { pseudonyms: string[] }).pseudonyms)
+
+  const secrets = [card, '4111', 'Ann Angel', 'ann@', 'bob@', 'max@', '77123', 'DE8937', 'ACC-5551', 'tok-99887766']
   const journal = await onDatabase<{ value: string }>(
     `select value from journal_records where topic = 'holdfast.events' union all select value from outbox`,
   )

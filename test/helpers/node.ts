@@ -181,7 +181,7 @@ async function gone(path: string): Promise<void> {
 /** Repeats `look` until it returns something, for at most `withinMs`. */
 export async function eventually<T>(
   look: () => Promise<T | undefined>,
-  { withinMs = 10_000, what = 'it' } = {},
+  { withinMs = 30_000, what = 'it' } = {},
 ): Promise<T> {
   const until = performance.now() + withinMs
   for (;;) {

@@ -12,6 +12,7 @@ const rules = (paths: readonly string[], detect: readonly DetectorName[] = []): 
   }),
   detect,
   hideKey: false,
+  hideOnBehalfOf: false,
 })
 const shown = (redaction: Redaction, value: unknown) => {
   const { text, redacted } = redactArguments(redaction, JSON.stringify(value))

@@ -96,8 +96,8 @@ export function storyOf({ fields, stream }: EventFact): string {
 
 const isWithin = ({ at }: EventFact, { from, to }: Range) => at >= from && at < to
 
-/** Starts and stops belong to every incident. */
-const isOfService = ({ type }: EventFact) => type.startsWith('service.')
+/** Starts, stops and changes of what holds belong to every incident. */
+const isOfService = ({ type }: EventFact) => /^(?:service|configuration|policy)\./.test(type)
 
 type Test = (event: EventFact, value: string, secrets: readonly string[]) => boolean
 const tests: { readonly [Name in keyof Filters]-?: Test } = {

@@ -91,7 +91,7 @@ function kindOf(events: readonly EventFact[]): Story['kind'] {
   if (types.includes('call.requested') || events.some(({ fields }) => fields['effect'] === 'read')) return 'read'
   if (types.includes('call.denied') || types.includes('call.not_accepted')) return 'refused'
   if (types.includes('call.outcome_queried')) return 'question'
-  return types.some(type => type.startsWith('service.')) ? 'service' : 'other'
+  return types.some(type => /^(?:service|configuration|policy)\./.test(type)) ? 'service' : 'other'
 }
 
 /** What the event itself says the state is after it, where it moves an operation or ends a read. */

@@ -145,9 +145,20 @@ const table: Readonly<Record<string, (event: EventFact, story: Story) => readonl
     ['agent', `asks what became of key ${textOf(event.fields['key'])}`],
     ['agent', `is given: ${textOf(event.fields['code']).replaceAll('_', ' ').toUpperCase()}`],
   ],
+  'history.queried': event => [['holdfast', `lets ${whoOf(event)} read the history: ${shortOf(event, 'statement')}`]],
+  'history.refused': event => [['holdfast', `refuses ${whoOf(event)} a read of the history${reasonOf(event)}`]],
+  'configuration.changed': event => [['holdfast', `runs under another configuration: ${changesOf(event)}`]],
+  'policy.changed': event => [['holdfast', `runs under another policy: ${changesOf(event)}`]],
+  'key.created': event => [['holdfast', `has a new API key of ${whoOf(event)}`]],
+  'key.revoked': event => [['holdfast', `revokes an API key of ${whoOf(event)}`]],
   'service.started': event => [['holdfast', `${nameOfService(event)} starts`]],
   'service.stopped': event => [['holdfast', `${nameOfService(event)} stops`]],
 }
+
+const whoOf = ({ fields }: EventFact) => textOf(fields['agent']) || 'somebody'
+const shortOf = ({ fields }: EventFact, name: string) => textOf(fields[name]).replaceAll(/\s+/g, ' ').slice(0, 120)
+const changesOf = ({ fields }: EventFact) =>
+  Array.isArray(fields['changes']) ? fields['changes'].join(', ') : 'which settings is not said'
 
 const whyConflicted = ({ fields }: EventFact) =>
   fields['code'] === 'possible_duplicate'

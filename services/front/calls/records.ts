@@ -9,6 +9,7 @@ import {
   allRedacted,
   argumentFields,
   keyFields,
+  onBehalfOfFields,
   type Personal,
   type RecordRules,
   reasonFields,
@@ -64,12 +65,14 @@ function factFields(context: RecordContext, facts: CallFacts, reason?: string) {
       ? undefined
       : keyFields(context, redaction, { tenant, keyspace, server: facts.server ?? '', key: facts.key })
   const told = reasonFields(redaction, reason, facts.arguments)
+  const behalf = onBehalfOfFields(context, redaction, { tenant, name: caller.onBehalfOf })
   return {
     stream: callId,
     source,
     tenant,
     keyspace,
     ...caller,
+    onBehalfOf: behalf.onBehalfOf,
     callId,
     server: facts.server,
     tool: facts.toolHash === undefined ? reasonFields(redaction, facts.tool, undefined).reason : facts.tool,
@@ -80,7 +83,7 @@ function factFields(context: RecordContext, facts: CallFacts, reason?: string) {
     keySource: facts.keySource,
     ...about,
     reason: told.reason,
-    redacted: allRedacted(about?.redacted, key?.redacted, told.redacted),
+    redacted: allRedacted(about?.redacted, key?.redacted, behalf.redacted, told.redacted),
     policyRule: policy?.rule,
     policyVersion: policy?.version,
     verdict: policy?.verdict,

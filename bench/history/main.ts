@@ -115,7 +115,7 @@ async function windows(): Promise<void> {
   await withoutFsync(path)
   const time = `fromUnixTimestamp64Milli(${since} + number * ${stepMs}, 'UTC')`
   const filled = performance.now()
-  const step = 500_000
+  const step = 50_000
   const inserts = Array.from({ length: Math.ceil(large / step) }, (_, index) => {
     const rows = Math.min(step, large - index * step)
     return `insert into holdfast.events (event_id, stream, sequence, type, time, source, tenant, agent, keyspace, call_id,

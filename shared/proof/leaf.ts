@@ -20,6 +20,9 @@ const attributes = ['id', 'producer', 'sequence', 'settled', 'source', 'time', '
   name => [`ce_${name}`, `,"${name}":`] as const,
 )
 
+/** The headers that are in a leaf. */
+export const leafHeaders: readonly string[] = attributes.map(([header]) => header)
+
 export function leafText({ value, headers }: Leafed): string {
   let text = `{"data":${value}`
   for (const [header, name] of attributes) {

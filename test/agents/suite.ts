@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { instructions } from '../../services/front/mcp/instructions.ts'
 import { noticeMember } from '../../services/front/schema/notice.ts'
 import { keyDescription, nextStep, words } from '../../services/front/words.ts'
-import type { Code } from '../../shared/call/codes.ts'
+import { type Code, codes } from '../../shared/call/codes.ts'
 import { type Node, startNode } from '../helpers/node.ts'
 import { type Lab, startLab } from '../helpers/upstream/lab.ts'
 import type { Agent } from './agent.ts'
@@ -91,8 +91,13 @@ agents: { dev: { roles: [all], readHistory: true } }
   }
 
   const effectsOf = (what: string) => lab.effects().filter(({ arguments: args }) => args['what'] === what).length
-  const write = (key: string, input: object = {}, tool = 'lab__write') =>
-    session.call(tool, { what: key, ...input, idempotency_key: key })
+  /** On a machine that is too busy to send in time the model does as it is told: the same again. */
+  const write = async (key: string, input: object = {}, tool = 'lab__write') => {
+    const call = () => session.call(tool, { what: key, ...input, idempotency_key: key })
+    let result = await call()
+    for (let tries = 0; result.text.includes(codes.deadline_passed.what) && tries < 5; tries += 1) result = await call()
+    return result
+  }
 
   /** The model reads this word for word, and is told that it is an error where the client says such things at all. */
   const reads = ({ text, isError }: ShownResult, expected: string, error = true) => {

@@ -315,6 +315,10 @@ test('what was done to the history is named', async t => {
     },
     { kind: 'edited', ...history },
   )
+  await breaks(t, () => sql(`alter table holdfast.events update data = 'no JSON' where ${at(middle)}`), {
+    kind: 'edited',
+    ...history,
+  })
   await breaks(t, () => sql(`alter table holdfast.events delete where ${at(middle)}`), { kind: 'deleted', ...history })
   await breaks(
     t,

@@ -7,7 +7,7 @@
 import type { EventRow, EventValue } from '../../../shared/clickhouse/events.ts'
 import { columnIndex } from '../../../shared/clickhouse/events.ts'
 import { canonicalJson } from '../../../shared/json/canonical.ts'
-import { type Leafed, leafText } from '../../../shared/proof/leaf.ts'
+import { type Leafed, leafHeaders, leafText } from '../../../shared/proof/leaf.ts'
 import { eventFields, type Kind } from './row.ts'
 
 const at = {
@@ -27,19 +27,23 @@ const at = {
 /** In the order of RFC 8785. */
 const inOrder = [...eventFields]
   .toSorted(([a], [b]) => (a < b ? -1 : 1))
-  .map(([name, [, kind, index]]) => ({ name, kind, index }))
+  .map(([name, [, kind, index]]) => ({ name, kind, index, told: `,"${name}":` }))
 
 /** The row, with its original where its columns do not give it back. */
 export function keepOriginal(row: EventRow, record: Leafed): EventRow {
-  const text = leafText(record)
-  return text === textOfColumns(row) ? row : row.with(at.original, text)
+  const headers = headersOf(row)
+  const isGivenBack =
+    leafHeaders.every(name => headers[name] === record.headers[name]) && eventText(row) === record.value
+  return isGivenBack ? row : row.with(at.original, leafText(record))
 }
 
 /** The text that the row's leaf is the hash of. */
 export const textOfRow = (row: EventRow): string => (row[at.original] as string) || textOfColumns(row)
 
 /** The same from the columns alone, whatever `original` says: where it says something, both must tell one story. */
-export function textOfColumns(row: EventRow): string {
+export const textOfColumns = (row: EventRow): string => leafText({ headers: headersOf(row), value: eventText(row) })
+
+function headersOf(row: EventRow): Record<string, string> {
   const headers: Record<string, string> = {
     ce_id: row[at.eventId] as string,
     ce_source: row[at.source] as string,
@@ -50,19 +54,19 @@ export function textOfColumns(row: EventRow): string {
   if (row[at.producerSequence]) headers['ce_sequence'] = String(row[at.producerSequence])
   if (row[at.producerSettled]) headers['ce_settled'] = String(row[at.producerSettled])
   if (row[at.producerVoid]) headers['ce_void'] = row[at.producerVoid] as string
-  return leafText({ headers, value: eventText(row) })
+  return headers
 }
 
 function eventText(row: EventRow): string {
   const rest = row[at.data] as string
   if (rest !== '{}') return canonicalJson({ ...fieldsOf(row), ...(JSON.parse(rest) as object) })
-  let text = '{'
-  for (const { name, kind, index } of inOrder) {
+  let text = ''
+  for (const { kind, index, told } of inOrder) {
     const value = row[index] as EventValue
     if (isAbsent(value, kind)) continue
-    text += `${text.length === 1 ? '' : ','}"${name}":${JSON.stringify(toldOf(value, kind))}`
+    text += told + textOf(value, kind)
   }
-  return `${text}}`
+  return `{${text.slice(1)}}`
 }
 
 const fieldsOf = (row: EventRow): Record<string, EventValue> =>
@@ -79,7 +83,13 @@ const isAbsent = (value: EventValue, kind: Kind): boolean =>
   (kind === 'count' && value === 0) ||
   (kind === 'texts' && (value as []).length === 0)
 
+/** As `JSON.stringify` has it: every row passes here. */
+function textOf(value: EventValue, kind: Kind): string {
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value)
+  return kind === 'time' ? `"${isoOf(value as string)}"` : JSON.stringify(value)
+}
+
 const toldOf = (value: EventValue, kind: Kind): EventValue => (kind === 'time' ? isoOf(value as string) : value)
 
 /** `2026-11-27 10:00:00.000` as events have it. */
-const isoOf = (columnTime: string): string => `${columnTime.replace(' ', 'T')}Z`
+const isoOf = (columnTime: string): string => `${columnTime.slice(0, 10)}T${columnTime.slice(11)}Z`

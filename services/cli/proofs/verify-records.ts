@@ -144,7 +144,16 @@ const twice = (partition: number, offset: number): Finding => ({
 /** The row of a record that is no event cannot give back its leaf, so it carries it. */
 function leafOfRow(row: EventRow): string {
   const told = row[at.type] === 'record.rejected' ? rejectedLeaf(row[at.data] as string) : undefined
-  return told ?? hashText(leafHash(textOfRow(row)))
+  return told ?? hashText(leafHash(readable(textOfRow, row)))
+}
+
+/** Somebody else may have written the row: what is no JSON in it is no event. */
+function readable(read: (row: EventRow) => string, row: EventRow): string {
+  try {
+    return read(row)
+  } catch {
+    return ''
+  }
 }
 
 function rejectedLeaf(data: string): string | undefined {
@@ -160,7 +169,10 @@ function rejectedLeaf(data: string): string | undefined {
 function faultOf(row: EventRow, record: JournalRecord | undefined): string | undefined {
   if (record === undefined) return undefined
   const { row: expected } = rowFor(record)
-  const [isLeaf, isColumns] = [leafOfRow(row) === leafOfRow(expected), textOfColumns(row) === textOfColumns(expected)]
+  const [isLeaf, isColumns] = [
+    leafOfRow(row) === leafOfRow(expected),
+    readable(textOfColumns, row) === textOfColumns(expected),
+  ]
   const isPlaced = row[at.journalTime] === expected[at.journalTime] && row[at.eventId] === expected[at.eventId]
   if (!isLeaf || (isColumns && isPlaced)) return undefined
   return `The row of ${String(expected[at.eventId])} differs from its record in ${namesOf(row, expected)}`

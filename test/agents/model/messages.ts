@@ -51,12 +51,12 @@ function shownIn({ system, messages, tools = [] }: Request): Shown {
   }
 }
 
-/** A reminder that the client puts behind every result is no part of it. */
-const isReminder = ({ text }: Block) => text?.startsWith('<system-reminder>') === true
+/** Reminders that the client puts in or behind a result are no part of it. */
+const reminders = /<system-reminder>.*?<\/system-reminder>/gs
 
 const shownResult = ({ tool_use_id = '', content, is_error }: Block): ShownResult => ({
   callId: tool_use_id,
-  text: textOf(blocksOf(content).filter(block => !isReminder(block))),
+  text: textOf(blocksOf(content)).replaceAll(reminders, '').trimEnd(),
   isError: is_error,
 })
 

@@ -9,6 +9,7 @@ import { decide } from '../../../shared/call/decide.ts'
 import { evolve } from '../../../shared/call/evolve.ts'
 import type { Journal } from '../../../shared/journal/port.ts'
 import { topics } from '../../../shared/journal/topics.ts'
+import { isDeadlock, isUniqueViolation } from '../../../shared/postgres/errors.ts'
 import type { Broker } from '../deps.ts'
 import { transitionRecord } from '../events.ts'
 import { bringForward, finishCompleting, isOvertaken, readByIds, readLineage, readUnsettled } from '../sql/lineage.ts'
@@ -35,7 +36,7 @@ export type Completing = CompleteDeps & {
  *   than the clocks of database and journal differ
  */
 export async function keepComplete(deps: CompleteDeps, windowMs: number): Promise<void> {
-  for (;;) {
+  for (let collisions = 0; ; ) {
     const { current, completeUnder, aliveMs } = await readLineage(deps.db)
     if (current === completeUnder) return
     const to: Completing = { ...deps, lineage: current, fromMs: aliveMs - windowMs }
@@ -46,10 +47,15 @@ export async function keepComplete(deps: CompleteDeps, windowMs: number): Promis
     try {
       await complete(to)
     } catch (error) {
-      if (!isOvertaken(error)) throw error
+      // Brokers that enter the same rows at once get into each other's way: one goes on, the other begins anew.
+      if (isCollision(error) && collisions < maxCollisions) collisions += 1
+      else if (!isOvertaken(error)) throw error
     }
   }
 }
+
+const maxCollisions = 10
+const isCollision = (error: unknown) => isDeadlock(error) || isUniqueViolation(error)
 
 async function complete(to: Completing): Promise<void> {
   const cut = await partitionsCutShort(to, topics.calls.name)

@@ -103,7 +103,8 @@ async function open(): Promise<Stage & { close(): Promise<void> }> {
 
 export const configFor = (port: number) => `
 servers:
-  lab: { url: "http://127.0.0.1:${port}/mcp", timeout: ${timeoutMs / 1000}s, sessions: shared }
+  # Requests that fall silent end soon: as many as the lane is wide stay open, and beyond them they keep their slots.
+  lab: { url: "http://127.0.0.1:${port}/mcp", timeout: ${timeoutMs / 1000}s, sessions: shared, lateWindow: 2s }
 roles: { all: { allow: ["*"] } }
 agents: { dev: { roles: [all], readHistory: true } }
 `

@@ -64,11 +64,21 @@ export async function diff({ journal, history, page }: DiffDeps, since: Standing
       page(differences, standing, of)
       from = to
     }
-    const outside = await history.outside({ partition, from: earliest, to: end })
-    older += outside.below
-    beyond += outside.above
+    older += (await history.outside({ partition, from: earliest, to: end })).below
+    beyond += await rowsBeyond({ journal, history }, partition)
   }
   return { ...standing, notDue, older, beyond }
+}
+
+/** Asking is itself on record: the journal grows meanwhile, and rows above an end that was just read may be in order. */
+async function rowsBeyond({ journal, history }: Pick<DiffDeps, 'journal' | 'history'>, partition: number) {
+  let above = 0
+  for (let tries = 0; tries < 5; tries += 1) {
+    const end = (await journal.ends(topics.events.name)).find(at => at.partition === partition)?.end ?? 0
+    above = (await history.outside({ partition, from: end, to: end })).above
+    if (above === 0) return 0
+  }
+  return above
 }
 
 function after(

@@ -13,7 +13,7 @@ export type Step = { readonly event: EventFact; readonly operation?: Operation |
 
 export type Story = {
   readonly id: string
-  readonly kind: 'write' | 'read' | 'refused' | 'question' | 'service' | 'other'
+  readonly kind: 'write' | 'read' | 'refused' | 'question' | 'history' | 'service' | 'other'
   readonly tenant: string
   readonly agent: string
   readonly conversation: string
@@ -87,6 +87,7 @@ function rebuild(steps: readonly EventFact[]): { operations: ReadonlyMap<string,
 
 function kindOf(events: readonly EventFact[]): Story['kind'] {
   const types = events.map(({ type }) => type)
+  if (types.every(type => type.startsWith('history.'))) return 'history'
   if (events.some(isTransition) || events.some(({ fields }) => textOf(fields['operationId']) !== '')) return 'write'
   if (types.includes('call.requested') || events.some(({ fields }) => fields['effect'] === 'read')) return 'read'
   if (types.includes('call.denied') || types.includes('call.not_accepted')) return 'refused'

@@ -18,8 +18,11 @@ export function spanOf(ms: number): string {
   return `${Math.floor(ms / 86_400_000)} d ${Math.floor((ms % 86_400_000) / 3_600_000)} h`
 }
 
-export const toolOf = ({ server, tool, kind }: Pick<Told, 'server' | 'tool' | 'kind'>): string =>
-  kind === 'service' ? 'Holdfast itself' : [server, tool].filter(part => part !== '').join(':') || '(no tool)'
+export function toolOf({ server, tool, kind }: Pick<Told, 'server' | 'tool' | 'kind'>): string {
+  if (kind === 'service') return 'Holdfast itself'
+  if (kind === 'history') return 'the history'
+  return [server, tool].filter(part => part !== '').join(':') || '(no tool)'
+}
 
 export const stateOf = (standing: Standing | undefined): string => standing?.state ?? '-'
 

@@ -36,6 +36,12 @@ export function createNumbering(producer: string): Numbering {
   /** What was told on an event of which it is not known yet whether it goes on record. */
   const telling = new Map<number, NumberRange[]>()
 
+  /** What is still to be told, or is told on an event that may not go on record, is not settled for who reads. */
+  const settledWithout = (teller: number) => {
+    const owed = [...telling].flatMap(([number, ranges]) => (number === teller ? [] : ranges))
+    return Math.min(settled, ...[...owed, ...untold].map(({ from }) => from - 1))
+  }
+
   return {
     producer,
     stamp(record) {
@@ -56,7 +62,7 @@ export function createNumbering(producer: string): Numbering {
         telling.has(last) ||
         record.headers['ce_type']?.includes('service.')
       )
-        headers['ce_settled'] = String(settled)
+        headers['ce_settled'] = String(settledWithout(last))
       else delete headers['ce_settled']
       return record
     },

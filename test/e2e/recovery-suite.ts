@@ -249,7 +249,11 @@ agents: { dev: { roles: [all], readHistory: true } }
       return rows.length > 0 ? rows : undefined
     })
     assert.deepEqual([event?.agent, event?.reason], ['dev', 'seen in the books'])
-    const [row] = await node.sql(`select state, evidence from holdfast.calls where call_id = '${callId}'`)
+    // The events of a call come from several partitions, in any order.
+    const row = await eventually(async () => {
+      const [found] = await node.sql(`select state, evidence from holdfast.calls where call_id = '${callId}'`)
+      return found
+    })
     assert.deepEqual(row, { state: 'succeeded', evidence: 'person' })
   })
 }

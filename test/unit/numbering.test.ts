@@ -66,8 +66,20 @@ test('whatever becomes of its events, a process that lost none shows no gap; one
       for (const number of lost.filter(each => each <= settled)) assert.ok(told.includes(number), String(number))
       if (lost.length === 0) assert.deepEqual(told, [])
     }),
-    { numRuns: 300 },
+    { numRuns: 1_000 },
   )
+})
+
+test('what is told on an event that is still under way is not settled for another one', () => {
+  const numbering = createNumbering('p')
+  const first = numbering.stamp(event(0))
+  numbering.end(numbering.stamp(event(1)), 'void')
+  numbering.stamp(event(2)) // tells of number 2, and does not come to its end
+  numbering.end(numbering.stamp(event(3)), 'void')
+  numbering.end(first, 'recorded')
+  const teller = numbering.stamp(event(4))
+  assert.equal(teller.headers['ce_void'], '4')
+  assert.deepEqual(gapsOf([first, teller]), [])
 })
 
 test('what was under way when a process ended is no gap', () => {

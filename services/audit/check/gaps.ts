@@ -9,11 +9,14 @@ import type { Facts, Finding, Numbered } from './facts.ts'
 /** Where the beginning of a process is not among what was read, its first events may have neighbours before: so many numbers, at most. */
 const mostOutOfOrder = 2_000
 
+/** An event's time is taken before it is committed: so long before, at most, on a machine that has other things to do. */
+const commitMs = 10_000
+
 export function checkGaps({ events, readAt }: Pick<Facts, 'events' | 'readAt'>): Finding[] {
   const producers = new Map<string, Numbered[]>()
   for (const { numbered: told, at } of events) {
-    // What was written after the outbox had been read may speak of events that were not looked for.
-    const numbered = told && at > readAt ? { ...told, settled: 0 } : told
+    // What was committed after the outbox had been read may speak of events that were not looked for.
+    const numbered = told && at > readAt - commitMs ? { ...told, settled: 0 } : told
     if (numbered === undefined) continue
     const known = producers.get(numbered.producer)
     if (known === undefined) producers.set(numbered.producer, [numbered])

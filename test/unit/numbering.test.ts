@@ -19,8 +19,8 @@ const event = (id: number): NewRecord =>
   })
 
 const readAt = Date.parse('2026-11-21T00:00:00.000Z')
-const gapsOf = (records: readonly NewRecord[]) =>
-  checkGaps({ events: records.flatMap(record => eventOf(record) ?? []), readAt }).map(({ evidence }) => evidence)
+const gapsOf = (records: readonly NewRecord[], at = readAt) =>
+  checkGaps({ events: records.flatMap(record => eventOf(record) ?? []), readAt: at }).map(({ evidence }) => evidence)
 
 test('whatever becomes of its events, a process that lost none shows no gap; one that lost some shows exactly these', () => {
   const ends = fc.constantFrom<End | 'lost' | 'open'>(
@@ -80,6 +80,19 @@ test('what is told on an event that is still under way is not settled for anothe
   const teller = numbering.stamp(event(4))
   assert.equal(teller.headers['ce_void'], '4')
   assert.deepEqual(gapsOf([first, teller]), [])
+})
+
+test('what was committed just when the stores were read says nothing of events that were not looked for', () => {
+  const numbering = createNumbering('p')
+  const records = Array.from({ length: 32 }, (_, id) => {
+    const record = numbering.stamp(event(id))
+    numbering.end(record, 'recorded')
+    return record
+  })
+  const lacking = records.toSpliced(9, 1)
+  const writtenAt = Date.parse('2026-11-20T10:00:00.000Z')
+  assert.deepEqual(gapsOf(lacking, writtenAt + 1_000), [])
+  assert.deepEqual(gapsOf(lacking, writtenAt + 60_000), [{ producer: 'p', from: 10, to: 10, settled: 31 }])
 })
 
 test('what was under way when a process ended is no gap', () => {

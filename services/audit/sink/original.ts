@@ -5,24 +5,9 @@
  * column `original`, so that every row can be held to the tree, also once the journal is gone.
  */
 import type { EventRow, EventValue } from '../../../shared/clickhouse/events.ts'
-import { columnIndex } from '../../../shared/clickhouse/events.ts'
 import { canonicalJson } from '../../../shared/json/canonical.ts'
 import { type Leafed, leafHeaders, leafText } from '../../../shared/proof/leaf.ts'
-import { eventFields, type Kind } from './row.ts'
-
-const at = {
-  eventId: columnIndex('event_id'),
-  type: columnIndex('type'),
-  time: columnIndex('time'),
-  source: columnIndex('source'),
-  version: columnIndex('version'),
-  producer: columnIndex('producer'),
-  producerSequence: columnIndex('producer_sequence'),
-  producerSettled: columnIndex('producer_settled'),
-  producerVoid: columnIndex('producer_void'),
-  data: columnIndex('data'),
-  original: columnIndex('original'),
-}
+import { at, eventFields, type Kind } from './row.ts'
 
 /** In the order of RFC 8785. */
 const inOrder = [...eventFields]

@@ -35,7 +35,8 @@ const absentRow: EventRow = eventColumns.map(column => {
   return field === undefined || field.kind === 'json' ? '' : absentOf[field.kind]
 })
 
-const at = {
+/** Where columns that are no fields of an event stand in a row. */
+export const at = {
   tenant: columnIndex('tenant'),
   stream: columnIndex('stream'),
   sequence: columnIndex('sequence'),
@@ -52,6 +53,7 @@ const at = {
   clock: columnIndex('clock'),
   reason: columnIndex('reason'),
   data: columnIndex('data'),
+  original: columnIndex('original'),
   topic: columnIndex('journal_topic'),
   partition: columnIndex('journal_partition'),
   offset: columnIndex('journal_offset'),

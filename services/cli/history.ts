@@ -2,10 +2,9 @@
 import { join } from 'node:path'
 import { connectClickhouse } from '../../shared/clickhouse/connect.ts'
 import { eventColumns } from '../../shared/clickhouse/events.ts'
-import { UnavailableError } from '../../shared/errors.ts'
 import { topics } from '../../shared/journal/topics.ts'
 import type { HistoryPages, Range } from '../audit/rebuild/diff.ts'
-import type { HistoryAt } from './audit/history.ts'
+import { askPage } from './audit/history.ts'
 import { placeOfHistory } from './audit/history-at.ts'
 import { type Arguments, type Shell, textOption } from './command.ts'
 import type { OpenedStores } from './journal.ts'
@@ -25,7 +24,7 @@ export async function openPages(shell: Shell, input: Arguments, stores: OpenedSt
   const isFolder = stores.offline && textOption(input, 'url') === undefined && !shell.env.CLICKHOUSE_URL
   if (isFolder) return pagesOf(await openFolder(shell, stores), () => true)
   const at = placeOfHistory(shell, input)
-  const ask = (sql: string) => askOverHttp(at, sql)
+  const ask = (sql: string) => askPage(at, sql)
   if (at.seesAll) return pagesOf(ask, () => true)
   const tenants = new Set([
     '',
@@ -44,31 +43,6 @@ async function openFolder(shell: Shell, { closers }: OpenedStores): Promise<Ask>
     })
     return result.json<unknown[]>()
   }
-}
-
-/** Code 396: the endpoint's limits of an answer. */
-const tooLarge = /^Code: 396\./
-
-async function askOverHttp({ url, authorization }: HistoryAt, body: string): Promise<unknown[][] | undefined> {
-  const target = new URL(url)
-  target.searchParams.set('default_format', 'JSONCompactEachRow')
-  target.searchParams.set('output_format_json_quote_64bit_integers', '0')
-  const response = await fetch(target, { method: 'POST', body, headers: { authorization } }).catch(cause => {
-    throw new UnavailableError('clickhouse', `The history does not answer at ${url.origin}: is audit running?`, {
-      cause,
-    })
-  })
-  const text = await response.text()
-  if (tooLarge.test(text)) return undefined
-  if (!response.ok)
-    throw new UnavailableError(
-      'clickhouse',
-      `The history refused with status ${response.status}: ${text.slice(0, 300)}`,
-    )
-  return text
-    .split('\n')
-    .filter(line => line !== '')
-    .map(line => JSON.parse(line) as unknown[])
 }
 
 function pagesOf(ask: Ask, sees: (tenant: string) => boolean): HistoryPages {

@@ -35,16 +35,32 @@ export function openHistory(at: HistoryAt): HistoryReader {
   }
 }
 
-/** Rows of a query, each as a list of values. @throws UnavailableError when it is not answered */
-export async function ask({ url, authorization }: HistoryAt, query: string): Promise<unknown[][]> {
+/** Rows of a query that has few, each as a list of values. @throws UnavailableError when it is not answered */
+export async function ask(at: HistoryAt, query: string): Promise<unknown[][]> {
+  const rows = await askPage(at, query)
+  if (rows === undefined)
+    throw new UnavailableError('clickhouse', 'The history has more rows for this question than fit into one answer.')
+  return rows
+}
+
+/** Code 396: the endpoint's limits of an answer. */
+const tooLarge = /^Code: 396\./
+
+/**
+ * The same for a query that may have many.
+ * @returns undefined when they are too many for one answer
+ */
+export async function askPage({ url, authorization }: HistoryAt, query: string): Promise<unknown[][] | undefined> {
   const target = new URL(url)
   target.searchParams.set('default_format', 'JSONCompactEachRow')
+  target.searchParams.set('output_format_json_quote_64bit_integers', '0')
   const response = await fetch(target, { method: 'POST', body: query, headers: { authorization } }).catch(cause => {
     throw new UnavailableError('clickhouse', `The history does not answer at ${url.origin}: is audit running?`, {
       cause,
     })
   })
   const text = await response.text()
+  if (tooLarge.test(text)) return undefined
   if (!response.ok)
     throw new UnavailableError(
       'clickhouse',

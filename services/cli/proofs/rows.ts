@@ -1,48 +1,35 @@
 /** Rows of the history as the sink wrote them, and its checkpoints, over SQL. */
-import { columnIndex, eventColumns, type EventRow, type EventValue } from '../../../shared/clickhouse/events.ts'
+import { eventColumns, type EventRow } from '../../../shared/clickhouse/events.ts'
 import { literal } from '../../../shared/clickhouse/literal.ts'
 import { UnavailableError } from '../../../shared/errors.ts'
-import { fields } from '../../../shared/events/fields.ts'
 import { topics } from '../../../shared/journal/topics.ts'
 import type { Place } from '../../audit/proofs/places/place.ts'
-import { ask, type HistoryAt } from '../audit/history.ts'
+import { ask, askPage, type HistoryAt } from '../audit/history.ts'
 
 const topic = topics.events.name
-
-/** ClickHouse writes large integers as text. */
-const numbers = new Set<number>([
-  ...Object.values(fields).flatMap(({ column, kind }) =>
-    column !== undefined && (kind === 'count' || kind === 'amount') ? [columnIndex(column as 'sequence')] : [],
-  ),
-  columnIndex('journal_partition'),
-  columnIndex('journal_offset'),
-])
-
-const asInserted = (row: readonly unknown[]): EventRow =>
-  row.map((value, index) => (numbers.has(index) && value !== null ? Number(value) : (value as EventValue)))
 
 /** Rows of some offsets of a partition, in their order. An answer that would be too large is asked for in halves. */
 export async function readRows(
   at: HistoryAt,
   { partition, from, to }: { partition: number; from: number; to: number },
 ): Promise<EventRow[]> {
-  try {
-    const rows = await ask(
-      at,
-      `select ${eventColumns.map(column => `events.${column}`).join(', ')} from holdfast.events
-       where journal_topic = '${topic}' and journal_partition = ${partition}
-         and journal_offset >= ${from} and journal_offset < ${to} order by journal_offset`,
+  const rows = await askPage(
+    at,
+    `select ${eventColumns.map(column => `events.${column}`).join(', ')} from holdfast.events
+     where journal_topic = '${topic}' and journal_partition = ${partition}
+       and journal_offset >= ${from} and journal_offset < ${to} order by journal_offset`,
+  )
+  if (rows !== undefined) return rows as EventRow[]
+  if (to - from < 2)
+    throw new UnavailableError(
+      'clickhouse',
+      `The row at offset ${from} of partition ${partition} is too large for one answer.`,
     )
-    return rows.map(asInserted)
-  } catch (error) {
-    if (!(error instanceof UnavailableError) || to - from < 2 || !/TOO_MANY|LIMIT|too large/i.test(error.message))
-      throw error
-    const middle = Math.floor((from + to) / 2)
-    return [
-      ...(await readRows(at, { partition, from, to: middle })),
-      ...(await readRows(at, { partition, from: middle, to })),
-    ]
-  }
+  const middle = Math.floor((from + to) / 2)
+  return [
+    ...(await readRows(at, { partition, from, to: middle })),
+    ...(await readRows(at, { partition, from: middle, to })),
+  ]
 }
 
 /** Where the records of a call, an operation or an event are. */
